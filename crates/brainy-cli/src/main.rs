@@ -1,0 +1,2 @@
+//! The `brainy` command.
+fn main() {}
