@@ -1,7 +1,31 @@
 #![doc = include_str!("../README.md")]
 
+mod change;
+pub mod clock;
+pub mod codec;
+mod digest;
 mod error;
+mod filter;
+mod identity;
+mod item;
+mod metadata;
 mod metric;
+mod position;
+mod statistics;
+mod text;
+mod vector;
 
+pub use change::{Incident, MAX_DETACHED_VERBS, MAX_OPERATIONS, MAX_TRANSACTION_BYTES, MissingEnds, Operation, Precondition};
+pub use clock::{Clock, Moment, SystemClock};
+pub use codec::CodecError;
+pub use digest::SetHash;
 pub use error::ErrorKind;
+pub use filter::{Filter, FilterError};
+pub use identity::{ContentHash, Entropy, Nonce, OsEntropy, SeededEntropy, StoreId, WriterId};
+pub use item::{Noun, NounDraft, Verb, VerbDraft};
+pub use metadata::{MAX_METADATA_BYTES, MAX_METADATA_DEPTH, Metadata, MetadataError};
 pub use metric::Metric;
+pub use position::{Epoch, SequenceNumber, Version, VersionError};
+pub use statistics::Statistics;
+pub use text::{MAX_ID_BYTES, MAX_LABEL_BYTES, NounId, ServiceTag, TextError, TypeName, VerbId};
+pub use vector::{MAX_DIMENSION, Vector, VectorError};

@@ -1,0 +1,173 @@
+//! Random identities, and where chance comes from.
+
+use serde::{Deserialize, Serialize};
+
+/// Writes `bytes` in lower-case hexadecimal.
+fn hex(bytes: &[u8], f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+    for byte in bytes {
+        write!(f, "{byte:02x}")?;
+    }
+    Ok(())
+}
+
+/// Reads exactly `N` bytes of hexadecimal, either case; none for anything else.
+fn unhex<const N: usize>(text: &str) -> Option<[u8; N]> {
+    if text.len() != 2 * N || !text.is_ascii() {
+        return None;
+    }
+    let mut bytes = [0; N];
+    for (byte, pair) in bytes.iter_mut().zip(text.as_bytes().chunks_exact(2)) {
+        *byte = u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok()?;
+    }
+    // `from_str_radix` takes a sign; a pair such as "+f" is not hexadecimal.
+    text.bytes().all(|byte| byte.is_ascii_hexdigit()).then_some(bytes)
+}
+
+macro_rules! identity {
+    ($(#[$doc:meta])* $name:ident, $bytes:literal) => {
+        $(#[$doc])*
+        #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+        pub struct $name([u8; $bytes]);
+
+        impl $name {
+            /// These bytes.
+            pub const fn from_bytes(bytes: [u8; $bytes]) -> Self {
+                Self(bytes)
+            }
+
+            /// The bytes.
+            pub const fn as_bytes(&self) -> &[u8; $bytes] {
+                &self.0
+            }
+
+            /// The value written as hexadecimal by `Display`; none for any other text.
+            pub fn from_hex(text: &str) -> Option<Self> {
+                unhex(text).map(Self)
+            }
+        }
+
+        impl std::fmt::Display for $name {
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                hex(&self.0, f)
+            }
+        }
+
+        impl std::fmt::Debug for $name {
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                hex(&self.0[..4.min(self.0.len())], f)?;
+                f.write_str("…")
+            }
+        }
+    };
+}
+
+identity!(
+    /// Identity of one store, drawn when it is made; every object in it carries it.
+    StoreId, 16
+);
+identity!(
+    /// Identity of one writer: one instance handle, for a bounded stretch of the log.
+    WriterId, 16
+);
+identity!(
+    /// A fresh random mark in the body of an object that changes by compare-and-swap, so that equal bodies never have equal bytes.
+    Nonce, 16
+);
+identity!(
+    /// BLAKE3 of some bytes.
+    ContentHash, 32
+);
+
+impl ContentHash {
+    /// The hash of `bytes`.
+    pub fn of(bytes: &[u8]) -> Self {
+        Self(*blake3::hash(bytes).as_bytes())
+    }
+
+    /// The hash of several byte strings, each preceded by its length, so that no two lists share one.
+    pub fn of_parts(parts: &[&[u8]]) -> Self {
+        let mut hasher = blake3::Hasher::new();
+        for part in parts {
+            hasher.update(&(part.len() as u64).to_le_bytes());
+            hasher.update(part);
+        }
+        Self(*hasher.finalize().as_bytes())
+    }
+}
+
+impl StoreId {
+    /// A fresh identity.
+    pub fn random(entropy: &dyn Entropy) -> Self {
+        Self(draw(entropy))
+    }
+}
+
+impl WriterId {
+    /// A fresh identity.
+    pub fn random(entropy: &dyn Entropy) -> Self {
+        Self(draw(entropy))
+    }
+}
+
+impl Nonce {
+    /// A fresh mark.
+    pub fn random(entropy: &dyn Entropy) -> Self {
+        Self(draw(entropy))
+    }
+}
+
+fn draw(entropy: &dyn Entropy) -> [u8; 16] {
+    let mut bytes = [0; 16];
+    entropy.fill(&mut bytes);
+    bytes
+}
+
+/// Where chance comes from. Identities and nonces are drawn from it at each use, never from a generator that a process copy would share.
+pub trait Entropy: std::fmt::Debug + Send + Sync + 'static {
+    /// Fills `bytes`.
+    fn fill(&self, bytes: &mut [u8]);
+
+    /// A fraction in `[0, 1)`, for jitter.
+    fn fraction(&self) -> f64 {
+        let mut bytes = [0; 8];
+        self.fill(&mut bytes);
+        (u64::from_le_bytes(bytes) >> 11) as f64 / (1_u64 << 53) as f64
+    }
+}
+
+/// The operating system's generator.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct OsEntropy;
+
+impl Entropy for OsEntropy {
+    /// # Panics
+    /// The operating system has no generator: nothing random can be had, so nothing may be written.
+    fn fill(&self, bytes: &mut [u8]) {
+        getrandom::fill(bytes).expect("the operating system's random generator answers");
+    }
+}
+
+/// A repeatable sequence for tests and simulations (SplitMix64; Steele, Lea and Flood, 2014). Never for a real store.
+#[derive(Debug)]
+pub struct SeededEntropy(std::sync::atomic::AtomicU64);
+
+impl SeededEntropy {
+    /// The sequence that belongs to `seed`.
+    pub const fn new(seed: u64) -> Self {
+        Self(std::sync::atomic::AtomicU64::new(seed))
+    }
+}
+
+impl Entropy for SeededEntropy {
+    fn fill(&self, bytes: &mut [u8]) {
+        const GAMMA: u64 = 0x9e37_79b9_7f4a_7c15;
+        for chunk in bytes.chunks_mut(8) {
+            let before = self.0.fetch_add(GAMMA, std::sync::atomic::Ordering::Relaxed);
+            let mut z = before.wrapping_add(GAMMA);
+            z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+            z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+            z ^= z >> 31;
+            chunk.copy_from_slice(&z.to_le_bytes()[..chunk.len()]);
+        }
+    }
+}

@@ -1,0 +1,105 @@
+use std::sync::Arc;
+
+use crate::Metric;
+
+/// Most components a vector may have.
+pub const MAX_DIMENSION: usize = 65_536;
+
+/// Why numbers are not a vector of a store. Nothing was written.
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum VectorError {
+    /// No components, or more than [`MAX_DIMENSION`].
+    #[error("a vector of {given} components: 1 to {MAX_DIMENSION} are allowed")]
+    Size {
+        /// How many were given.
+        given: usize,
+    },
+    /// Another length than the store's.
+    #[error("a vector of {given} components in a store of dimension {expected}")]
+    Dimension {
+        /// How many were given.
+        given: usize,
+        /// The store's dimension.
+        expected: usize,
+    },
+    /// A component is NaN or infinite.
+    #[error("component {at} of the vector is {value}, not a finite number")]
+    NotFinite {
+        /// Which component, from 0.
+        at: usize,
+        /// Its value.
+        value: f32,
+    },
+    /// All components are zero under cosine distance: no direction.
+    #[error("a zero vector has no direction, so it has no cosine distance")]
+    Zero,
+}
+
+/// A vector: 1 to [`MAX_DIMENSION`] finite `f32` components. Cheap to clone.
+#[derive(Clone, PartialEq)]
+pub struct Vector(Arc<[f32]>);
+
+impl Vector {
+    /// These components.
+    ///
+    /// # Errors
+    /// [`VectorError::Size`], [`VectorError::NotFinite`].
+    pub fn new(components: impl Into<Arc<[f32]>>) -> Result<Self, VectorError> {
+        let components = components.into();
+        if components.is_empty() || components.len() > MAX_DIMENSION {
+            return Err(VectorError::Size { given: components.len() });
+        }
+        if let Some((at, &value)) = components.iter().enumerate().find(|(_, value)| !value.is_finite()) {
+            return Err(VectorError::NotFinite { at, value });
+        }
+        Ok(Self(components))
+    }
+
+    /// Whether it may live in a store of this dimension and metric.
+    ///
+    /// # Errors
+    /// [`VectorError::Dimension`], [`VectorError::Zero`].
+    pub fn check(&self, dimension: usize, metric: Metric) -> Result<(), VectorError> {
+        if self.0.len() != dimension {
+            return Err(VectorError::Dimension { given: self.0.len(), expected: dimension });
+        }
+        if metric == Metric::Cosine && self.0.iter().all(|&value| value == 0.0) {
+            return Err(VectorError::Zero);
+        }
+        Ok(())
+    }
+
+    /// The components.
+    pub fn as_slice(&self) -> &[f32] {
+        &self.0
+    }
+
+    /// How many components.
+    pub fn dimension(&self) -> usize {
+        self.0.len()
+    }
+
+    /// The components as stored: little-endian `f32`, one after the other.
+    pub fn to_bytes(&self) -> Vec<u8> {
+        self.0.iter().flat_map(|value| value.to_le_bytes()).collect()
+    }
+
+    /// The vector stored in `bytes`.
+    ///
+    /// # Errors
+    /// As [`Vector::new`]; bytes beyond a multiple of four make [`VectorError::Size`].
+    pub fn from_bytes(bytes: &[u8]) -> Result<Self, VectorError> {
+        let (values, rest) = bytes.as_chunks::<4>();
+        if !rest.is_empty() {
+            return Err(VectorError::Size { given: bytes.len() / 4 });
+        }
+        Self::new(values.iter().map(|value| f32::from_le_bytes(*value)).collect::<Arc<[f32]>>())
+    }
+}
+
+impl std::fmt::Debug for Vector {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Vector({} × f32)", self.0.len())
+    }
+}

@@ -1,0 +1,105 @@
+//! Names of objects.
+
+use std::sync::Arc;
+
+/// Longest key, in bytes: what S3 allows less room for a prefix.
+pub const MAX_KEY_BYTES: usize = 512;
+
+/// Name of one object below a store's root: segments of `a–z 0–9 . _ -` joined by `/`, none of them empty, `.` or `..`.
+/// Users' ids never become part of one.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Key(Arc<str>);
+
+/// A text that is not a [`Key`] or a [`Prefix`].
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{text:?} is not an object key: {reason}")]
+pub struct KeyError {
+    text: String,
+    reason: &'static str,
+}
+
+fn check(text: &str) -> Result<(), KeyError> {
+    let wrong = |reason| Err(KeyError { text: text.chars().take(80).collect(), reason });
+    if text.len() > MAX_KEY_BYTES {
+        return wrong("it is too long");
+    }
+    for segment in text.split('/') {
+        if segment.is_empty() || segment == "." || segment == ".." {
+            return wrong("a segment is empty, `.` or `..`");
+        }
+        if !segment.bytes().all(|byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'.' | b'_' | b'-')) {
+            return wrong("only a–z, 0–9, `.`, `_` and `-` are allowed in a segment");
+        }
+    }
+    Ok(())
+}
+
+impl Key {
+    /// `text` as a key.
+    ///
+    /// # Errors
+    /// [`KeyError`], naming the reason.
+    pub fn new(text: impl AsRef<str>) -> Result<Self, KeyError> {
+        check(text.as_ref())?;
+        Ok(Self(Arc::from(text.as_ref())))
+    }
+
+    /// The text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl std::fmt::Display for Key {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::fmt::Debug for Key {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// A folder of keys, by its path without a slash at the end; the empty one holds all keys. `log` is a prefix of `log/1`, not of `logs/1`.
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub struct Prefix(Arc<str>);
+
+impl Prefix {
+    /// All keys.
+    pub fn root() -> Self {
+        Self(Arc::from(""))
+    }
+
+    /// The keys below `text`.
+    ///
+    /// # Errors
+    /// [`KeyError`], naming the reason.
+    pub fn new(text: impl AsRef<str>) -> Result<Self, KeyError> {
+        check(text.as_ref())?;
+        Ok(Self(Arc::from(text.as_ref())))
+    }
+
+    /// The text, without a slash at the end; empty for all keys.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// Whether `key` lies below.
+    pub fn contains(&self, key: &Key) -> bool {
+        self.0.is_empty() || key.0.strip_prefix(&*self.0).is_some_and(|rest| rest.starts_with('/'))
+    }
+}
+
+impl std::fmt::Display for Prefix {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}/", self.0)
+    }
+}
+
+impl std::fmt::Debug for Prefix {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}/", self.0)
+    }
+}
