@@ -50,6 +50,12 @@ impl Key {
     }
 }
 
+impl std::borrow::Borrow<str> for Key {
+    fn borrow(&self) -> &str {
+        &self.0
+    }
+}
+
 impl std::fmt::Display for Key {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(&self.0)
@@ -84,6 +90,11 @@ impl Prefix {
     /// The text, without a slash at the end; empty for all keys.
     pub fn as_str(&self) -> &str {
         &self.0
+    }
+
+    /// What the keys below begin with: the text and a slash; empty for all keys.
+    pub fn start(&self) -> String {
+        if self.0.is_empty() { String::new() } else { format!("{}/", self.0) }
     }
 
     /// Whether `key` lies below.

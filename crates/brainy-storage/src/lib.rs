@@ -1,11 +1,16 @@
 #![doc = include_str!("../README.md")]
 
+pub mod conditional;
 mod error;
 mod key;
+mod memory;
+mod range;
 mod store;
 
+pub use conditional::{Created, Standing, Swapped, create, swap};
 pub use error::{Operation, StoreError};
 pub use key::{Key, KeyError, MAX_KEY_BYTES, Prefix};
+pub use memory::InMemoryStore;
 pub use store::{
     Answer, Capabilities, Entry, Get, GetOptions, Object, Outcome, Page, Precondition, Revision, Store, StoreResult, StoreTime,
 };

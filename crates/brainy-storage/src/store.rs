@@ -75,7 +75,8 @@ pub type StoreResult<T> = Result<Answer<T>, StoreError>;
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct GetOptions {
-    /// Only these bytes; a range that ends beyond the object is cut, one that begins beyond it is an error of kind `Invalid`.
+    /// Only these bytes; a range that ends beyond the object is cut. An empty range, or one that begins at the object's end or beyond, is an error of
+    /// kind `Invalid`.
     pub range: Option<Range<u64>>,
     /// Only if the object is no longer in this revision.
     pub if_changed_from: Option<Revision>,
@@ -145,7 +146,7 @@ pub enum Outcome<T = Revision> {
     Committed(T),
     /// The condition did not hold; nothing was written, nor will it be.
     Rejected,
-    /// It may have taken effect, or may still: the reply was lost. [`create`](crate::create) and [`resolve`](crate::resolve) find out.
+    /// It may have taken effect, or may still: the reply was lost. [`create`](crate::create) and [`swap`](crate::swap) find out.
     Unknown(StoreError),
 }
 
@@ -189,8 +190,8 @@ impl Capabilities {
 /// Objects under keys, with conditional writes. What brainy asks of a bucket, a directory or memory.
 ///
 /// Implementations promise: a `Get` sees every write that ended before it began; of several conditional writes racing for one object exactly one
-/// is committed per state; an object is seen whole or not at all; a write that ended is durable. [`conformance`](crate::conformance) (feature `conformance`)
-/// checks what can be checked from outside, [`probe`](crate::probe) refuses a store that ignores conditions.
+/// is committed per state; an object is seen whole or not at all; a write that ended is durable. `conformance` (feature `conformance`)
+/// checks what can be checked from outside, `probe` refuses a store that ignores conditions.
 ///
 /// Futures may be dropped at any point; a dropped write may still take effect.
 #[async_trait]
