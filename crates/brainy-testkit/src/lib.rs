@@ -1,1 +1,5 @@
 //! brainy-testkit
+
+mod fault;
+
+pub use fault::{Fault, FaultStore, Faults, Lie, LyingStore};
