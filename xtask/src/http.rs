@@ -60,7 +60,9 @@ fn plain(host: &str, path: &str) -> Result<Reply> {
     let address = address.to_socket_addrs()?.next().ok_or("the name has no address")?;
     let mut stream = TcpStream::connect_timeout(&address, PATIENCE)?;
     stream.set_read_timeout(Some(PATIENCE))?;
-    write!(stream, "GET {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n")?;
+    // In one piece: a server may answer and close after what it read first.
+    let request = format!("GET {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n");
+    stream.write_all(request.as_bytes())?;
     let mut reply = Vec::new();
     let mut piece = [0; 4096];
     let mut limited = stream.take(HEAD_BYTES);

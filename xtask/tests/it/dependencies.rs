@@ -1,0 +1,66 @@
+//! How many crates of others come with each crate of ours: budgets, so that a tree grows by decision only.
+
+use std::collections::BTreeSet;
+
+use crate::workspace;
+
+/// Other people's crates in the normal dependency tree, each name and version once.
+fn third_party(args: &[&str]) -> BTreeSet<String> {
+    let line = [&["tree", "--edges", "normal", "--prefix", "none", "--format", "{p}"], args].concat();
+    let ours: Vec<_> = workspace::packages().into_iter().map(|package| package.name).collect();
+    let tree = workspace::cargo(&line);
+    let lines = tree.lines().filter(|line| !line.is_empty());
+    // A line is `name vVERSION`, with a path, `(proc-macro)` or `(*)` after it.
+    lines
+        .map(|line| line.split(' ').take(2).collect::<Vec<_>>().join(" "))
+        .filter(|package| !ours.iter().any(|name| package.starts_with(&format!("{name} "))))
+        .collect()
+}
+
+fn check(what: &str, args: &[&str], budget: usize) {
+    let found = third_party(args);
+    println!("{what}: {} crates of others, budget {budget}", found.len());
+    assert!(found.len() <= budget, "{what}: {} crates, budget {budget}:\n{found:#?}", found.len());
+}
+
+#[test]
+fn the_local_build_stays_within_its_budget() {
+    check("brainy without features", &["--package", "brainy", "--no-default-features"], 100);
+}
+
+#[test]
+fn the_build_with_s3_stays_within_its_budget() {
+    let args = ["--package", "brainy", "--no-default-features", "--features", "s3"];
+    check("brainy with s3", &args, 175);
+}
+
+#[test]
+fn the_vector_index_alone_stays_within_its_budget() {
+    check("brainy-hnsw", &["--package", "brainy-hnsw"], 45);
+}
+
+#[test]
+fn the_layers_that_promise_no_runtime_have_none() {
+    const RUNTIMES: [&str; 4] = ["tokio", "async-std", "smol", "futures-executor"];
+    for package in ["brainy-core", "brainy-hnsw", "brainy-storage", "brainy-coordination"] {
+        let found = third_party(&["--package", package]);
+        let runtime = found.iter().find(|found| RUNTIMES.iter().any(|name| found.starts_with(&format!("{name} "))));
+        assert_eq!(runtime, None, "{package} must not bring a runtime");
+    }
+}
+
+#[test]
+fn the_index_and_the_words_bring_nothing_asynchronous() {
+    for package in ["brainy-core", "brainy-hnsw"] {
+        let found = third_party(&["--package", package]);
+        let asynchronous = found.iter().find(|name| name.starts_with("futures") || name.starts_with("async-"));
+        assert_eq!(asynchronous, None, "{package} is synchronous");
+    }
+}
+
+#[test]
+fn counting_sees_the_crates_of_others_and_not_ours() {
+    let found = third_party(&["--package", "brainy-hnsw"]);
+    assert!(found.iter().any(|package| package.starts_with("thiserror v")), "{found:?}");
+    assert!(!found.iter().any(|package| package.starts_with("brainy")), "{found:?}");
+}
