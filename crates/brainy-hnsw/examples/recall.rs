@@ -59,7 +59,11 @@ fn report(state: &str, index: &Index, queries: &[(u64, &[f32])]) {
         let found: Vec<_> = queries.iter().map(|(_, query)| index.search(query, K, ef).expect("the queries are valid")).collect();
         let rate = queries.len() as f64 / start.elapsed().as_secs_f64();
         // A hit counts if it is no farther than the exact tenth: ties count.
-        let good: usize = found.iter().zip(&exact).map(|(hits, exact)| hits.iter().filter(|hit| hit.distance <= exact[exact.len() - 1].distance).count()).sum();
+        let good: usize = found
+            .iter()
+            .zip(&exact)
+            .map(|(hits, exact)| hits.iter().filter(|hit| hit.distance <= exact[exact.len() - 1].distance).count())
+            .sum();
         let wanted: usize = exact.iter().map(Vec::len).sum();
         println!("{state:>12}, ef {ef:>3}: recall@10 {:.4}, {rate:>8.0} searches/s", good as f64 / wanted as f64);
     }

@@ -2,12 +2,12 @@ use std::borrow::Cow;
 
 use brainy_core::Metric;
 
+use crate::Error;
 use crate::distance::Distance;
 use crate::graph::Graph;
 use crate::options::{MAX_DIMENSION, Options, within};
 use crate::points::Points;
 use crate::scratch::Pool;
-use crate::Error;
 
 /// A set of vectors under keys of the caller's, and the graph that finds the nearest ones.
 ///

@@ -77,23 +77,39 @@ impl Index {
             if self.graph.has_room(layer, other) {
                 self.graph.link(layer, other, node);
             } else {
-                self.choose_anew(layer, other, &[node]);
+                self.choose_anew(layer, other, node);
             }
         }
     }
 
-    /// Chooses the node's loose links again, from those it has and `others`; its ties stay, and count as chosen.
-    pub(crate) fn choose_anew(&mut self, layer: usize, node: u32, others: &[u32]) {
-        let row = self.points.row(node);
-        let ties = self.graph.ties(layer, node);
-        let others = others.iter().filter(|other| **other != node && !self.graph.has_link(layer, node, **other));
-        let mut candidates: Vec<Near> = self.graph.loose(layer, node).iter().chain(others).map(|other| self.near(row, *other)).collect();
-        candidates.sort_unstable();
-        candidates.dedup();
-        let mut chosen = ties.to_vec();
+    /// Chooses the loose links of a node whose list is full again, from those and `other`; its ties stay, and count as chosen.
+    fn choose_anew(&mut self, layer: usize, node: u32, other: u32) {
+        let mut chosen = self.graph.ties(layer, node).to_vec();
         let tied = chosen.len();
+        let loose = self.graph.loose(layer, node).iter().copied();
+        let candidates = self.sorted(node, loose.chain([other]));
         self.choose(&candidates, self.graph.capacity(layer), &mut chosen);
         self.graph.replace_loose(layer, node, &chosen[tied..]);
+    }
+
+    /// Chooses more links for a node from `others`, as far as there is room; those it has stay, and count as chosen.
+    pub(crate) fn choose_more(&mut self, layer: usize, node: u32, others: &[u32]) {
+        let mut chosen = self.graph.links(layer, node).to_vec();
+        let had = chosen.len();
+        let others = others.iter().copied().filter(|other| *other != node && !chosen.contains(other));
+        let candidates = self.sorted(node, others);
+        self.choose(&candidates, self.graph.capacity(layer), &mut chosen);
+        for to in &chosen[had..] {
+            self.graph.link(layer, node, *to);
+        }
+    }
+
+    /// The others, nearest to the node first.
+    fn sorted(&self, node: u32, others: impl Iterator<Item = u32>) -> Vec<Near> {
+        let row = self.points.row(node);
+        let mut sorted: Vec<Near> = others.map(|other| self.near(row, other)).collect();
+        sorted.sort_unstable();
+        sorted
     }
 
     /// Ties two nodes, each of which can take one more tie; a full list gives up its farthest loose link.

@@ -1,21 +1,21 @@
 #![doc = include_str!("../README.md")]
 
-mod error;
-mod options;
-mod hit;
-mod kernels;
+mod check;
 mod distance;
-mod near;
-mod level;
-mod points;
+mod error;
 mod graph;
-mod scratch;
-mod walk;
+mod hit;
 mod index;
 mod insert;
+mod kernels;
+mod level;
+mod near;
+mod options;
+mod points;
 mod remove;
+mod scratch;
 mod search;
-mod check;
+mod walk;
 
 pub use distance::{Distance, check_vector};
 pub use error::Error;

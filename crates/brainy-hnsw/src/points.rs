@@ -212,7 +212,12 @@ impl Points {
         let lengths = [self.levels.len(), self.keys.len(), self.rows.len() / self.dimension];
         let dead = self.levels.iter().filter(|level| **level == DEAD).count();
         if keys != self.nodes.len() || self.contents.len() != self.live() {
-            return Err(format!("{keys} keys on {} nodes, but {} and {} in the tables", self.live(), self.nodes.len(), self.contents.len()));
+            return Err(format!(
+                "{keys} keys on {} nodes, but {} and {} in the tables",
+                self.live(),
+                self.nodes.len(),
+                self.contents.len()
+            ));
         }
         if free.len() != self.free.len() || free.len() != dead || free.iter().any(|node| self.level(*node).is_some()) {
             return Err(format!("{dead} dead slots, {} in the free list", self.free.len()));

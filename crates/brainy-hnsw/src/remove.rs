@@ -4,7 +4,7 @@ use crate::points::Removed;
 impl Index {
     /// Removes the key; false if it has no vector.
     ///
-    /// The node is taken out of every list that names it, each such neighbour chooses its links anew from its own and the removed
+    /// The node is taken out of every list that names it, each such neighbour chooses new links among the removed
     /// node's, and the slot is used again by a later insert. When the last key goes, all memory is given back.
     pub fn remove(&mut self, key: u64) -> bool {
         let node = match self.points.remove(key) {
@@ -46,7 +46,7 @@ impl Index {
         }
         self.rejoin(layer, &parts);
         for from in bereft {
-            self.choose_anew(layer, from, &links);
+            self.choose_more(layer, from, &links);
         }
     }
 

@@ -52,7 +52,8 @@ impl Scratch {
     }
 
     fn memory_bytes(&self) -> usize {
-        (self.stamps.capacity() + self.fresh.capacity()) * size_of::<u32>() + (self.candidates.capacity() + self.found.capacity()) * size_of::<Near>()
+        (self.stamps.capacity() + self.fresh.capacity()) * size_of::<u32>()
+            + (self.candidates.capacity() + self.found.capacity()) * size_of::<Near>()
     }
 }
 

@@ -54,7 +54,13 @@ impl Index {
     ///
     /// # Errors
     /// Those of [`check_vector`]; nothing was searched.
-    pub fn search_filtered(&self, query: &[f32], k: NonZeroUsize, ef_search: usize, allow: &dyn Fn(u64) -> bool) -> Result<Vec<Hit>, Error> {
+    pub fn search_filtered(
+        &self,
+        query: &[f32],
+        k: NonZeroUsize,
+        ef_search: usize,
+        allow: &dyn Fn(u64) -> bool,
+    ) -> Result<Vec<Hit>, Error> {
         let query = self.prepare(query)?;
         let ef = self.candidates(k, ef_search);
         let walked = match self.plan_filtered(ef, allow) {
