@@ -8,7 +8,7 @@ use std::process::{Command, Stdio};
 use crate::summary::{Reader, Summary};
 use crate::{Result, machine};
 
-/// Environment variables for one call.
+/// Environment variables for one call; an empty value takes a variable of the user's away.
 pub(crate) type Env<'a> = [(&'a str, &'a str)];
 
 /// Runs `cargo ARGS` with its output passed through; says whether it ended well.
@@ -32,7 +32,7 @@ pub(crate) fn test(args: &[&str]) -> Result<Summary> {
 pub(crate) fn run_tests(binary: &Executable, env: &Env<'_>) -> Result<Summary> {
     let mut command = Command::new(&binary.path);
     command.arg("--show-output").current_dir(&binary.package).env("CARGO_MANIFEST_DIR", &binary.package);
-    command.envs(env.iter().copied());
+    with_env(&mut command, env);
     echo(&command, env);
     counted(command)
 }
@@ -56,9 +56,21 @@ pub(crate) fn executables(args: &[&str]) -> Result<Vec<Executable>> {
     Ok(String::from_utf8_lossy(&output.stdout).lines().filter_map(executable).collect())
 }
 
+/// Gives `command` its environment.
+pub(crate) fn with_env(command: &mut Command, env: &Env<'_>) {
+    for (name, value) in env {
+        if value.is_empty() {
+            command.env_remove(name);
+        } else {
+            command.env(name, value);
+        }
+    }
+}
+
 /// Prints a command as a person would type it. `env` is told by name only: values may be secrets.
 pub(crate) fn echo(command: &Command, env: &Env<'_>) {
-    let names: String = env.iter().map(|(name, _)| format!("{name}=… ")).collect();
+    let given = env.iter().filter(|(_, value)| !value.is_empty());
+    let names: String = given.map(|(name, _)| format!("{name}=… ")).collect();
     let words: Vec<_> =
         std::iter::once(command.get_program()).chain(command.get_args()).map(|word| short(&word.to_string_lossy())).collect();
     println!("+ {names}{}", words.join(" "));
@@ -70,7 +82,8 @@ fn cargo(args: &[&str], env: &Env<'_>) -> Command {
     shown.args(args);
     echo(&shown, env);
     let mut command = Command::new(program);
-    command.args(args).envs(env.iter().copied()).current_dir(machine::root()).stdin(Stdio::null());
+    with_env(&mut command, env);
+    command.args(args).current_dir(machine::root()).stdin(Stdio::null());
     command
 }
 

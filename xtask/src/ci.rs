@@ -104,7 +104,7 @@ pub(crate) fn run(extent: Extent) -> Summary {
 impl Report {
     fn lints(&mut self) {
         self.cargo(Group::Lints, "formatting", &["fmt", "--all", "--check"], &[]);
-        let clippy = ["clippy", "--workspace", "--all-targets", "--all-features", "--", "-D", "warnings"];
+        let clippy = ["clippy", "--workspace", "--all-targets", "--all-features", "--keep-going", "--", "-D", "warnings"];
         self.cargo(Group::Lints, "clippy", &clippy, &[]);
         let doc = ["doc", "--workspace", "--no-deps", "--all-features"];
         self.cargo(Group::Lints, "documentation", &doc, &[("RUSTDOCFLAGS", "-D warnings")]);

@@ -152,7 +152,7 @@ fn install() -> Result<PathBuf> {
     println!("building MinIO {VERSION}, once (about 4 minutes on two cores)");
     let mut command = Command::new("go");
     command.args(["install", "-v"]).arg(format!("{MODULE}@{VERSION}")).env("GOBIN", &folder);
-    cargo::echo(&command, &[("GOBIN", "")]);
+    cargo::echo(&command, &[("GOBIN", "target/minio")]);
     let mut child = command.stdin(Stdio::null()).stderr(Stdio::piped()).spawn()?;
     let lines = BufReader::new(child.stderr.take().expect("it was piped just now")).lines();
     let last = follow_build(lines.map_while(std::result::Result::ok));
