@@ -1,9 +1,12 @@
 //! Time, as an argument.
 
+#[cfg(test)]
+mod tests;
+
 use std::collections::BTreeMap;
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::{Arc, Condvar, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant, SystemTime};
 
@@ -108,16 +111,16 @@ impl Future for SystemSleep {
     type Output = ();
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
-        let timer = Timer::get();
         if SystemClock.now() >= self.moment {
             if let Some(key) = self.key.take() {
-                timer.remove(key);
+                Timer::get().remove(key);
             }
             return Poll::Ready(());
         }
+        let timer = Timer::get();
         let moment = self.moment;
         match self.key {
-            Some(key) => timer.replace(key, context.waker()),
+            Some(key) => timer.replace(key, context.waker().clone()),
             None => self.key = Some(timer.insert(moment, context.waker().clone())),
         }
         Poll::Pending
@@ -131,6 +134,9 @@ impl Drop for SystemSleep {
         }
     }
 }
+
+/// The timer thread looks again after this long at the latest; not every platform can wait for the end of time.
+const LONGEST_PAUSE: Duration = Duration::from_secs(3_600);
 
 #[derive(Default)]
 struct Waiting {
@@ -157,8 +163,13 @@ impl Timer {
         })
     }
 
+    fn lock(&self) -> MutexGuard<'_, Waiting> {
+        // A panic under the lock leaves the map whole: every change of it is one call.
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn insert(&self, moment: Moment, waker: Waker) -> (Moment, u64) {
-        let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut waiting = self.lock();
         waiting.next += 1;
         let key = (moment, waiting.next);
         waiting.sleepers.insert(key, waker);
@@ -172,25 +183,23 @@ impl Timer {
 
     /// The sleeper is polled by a task that may not be the one that polled it first. One that fired meanwhile finds its moment passed and
     /// is simply entered again, to fire at once.
-    fn replace(&self, key: (Moment, u64), waker: &Waker) {
-        let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
-        match waiting.sleepers.get_mut(&key) {
-            Some(known) => known.clone_from(waker),
-            None => {
-                waiting.sleepers.insert(key, waker.clone());
-                drop(waiting);
-                self.changed.notify_one();
-            }
+    ///
+    /// A waker's clone and drop are a stranger's code: dropping the last one of a task drops the task, and with it perhaps another sleep, which
+    /// takes this lock. So both happen outside of it, here and in [`Self::remove`].
+    fn replace(&self, key: (Moment, u64), waker: Waker) {
+        let known = self.lock().sleepers.insert(key, waker);
+        if known.is_none() {
+            self.changed.notify_one();
         }
     }
 
     fn remove(&self, key: (Moment, u64)) {
-        let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
-        waiting.sleepers.remove(&key);
+        let known = self.lock().sleepers.remove(&key);
+        drop(known);
     }
 
     fn run(&self) {
-        let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut waiting = self.lock();
         loop {
             let now = SystemClock.now();
             let later = waiting.sleepers.split_off(&(now, u64::MAX));
@@ -198,16 +207,17 @@ impl Timer {
             if !due.is_empty() {
                 drop(waiting);
                 for waker in due.into_values() {
-                    waker.wake();
+                    // An executor whose waker panics must not end every other sleep of the process; the panic was already reported by its hook.
+                    drop(std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| waker.wake())));
                 }
-                waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+                waiting = self.lock();
                 continue;
             }
-            let pause = waiting.sleepers.first_key_value().map(|((moment, _), _)| moment.since(now));
-            waiting = match pause {
+            let first = waiting.sleepers.first_key_value().map(|((moment, _), _)| moment.since(now));
+            waiting = match first {
                 Some(pause) => {
-                    let (waiting, _) = self.changed.wait_timeout(waiting, pause).unwrap_or_else(PoisonError::into_inner);
-                    waiting
+                    let waited = self.changed.wait_timeout(waiting, pause.min(LONGEST_PAUSE));
+                    waited.unwrap_or_else(PoisonError::into_inner).0
                 }
                 None => self.changed.wait(waiting).unwrap_or_else(PoisonError::into_inner),
             };

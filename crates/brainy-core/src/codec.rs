@@ -2,6 +2,11 @@
 //!
 //! The bytes are drawn in `docs/format.md`.
 
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeMap;
+
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -129,9 +134,6 @@ pub fn open<'a>(kind: ObjectKind, what: &'static str, bytes: &'a [u8]) -> Result
     if format != FORMAT {
         return Err(CodecError::unsupported(what, format!("format {format}, this build knows {FORMAT}")));
     }
-    if envelope[6] != CODEC_FIELDS {
-        return Err(CodecError::unsupported(what, format!("codec {}, this build knows {CODEC_FIELDS}", envelope[6])));
-    }
     let length = u64::from_le_bytes(envelope[8..16].try_into().expect("eight bytes"));
     if length != body.len() as u64 {
         return corrupt(format!("{} bytes of body, the envelope says {length}", body.len()));
@@ -144,6 +146,9 @@ pub fn open<'a>(kind: ObjectKind, what: &'static str, bytes: &'a [u8]) -> Result
     if envelope[20..] != [0; 4] {
         return corrupt("reserved bytes of the envelope are not zero".into());
     }
+    if envelope[6] != CODEC_FIELDS {
+        return Err(CodecError::unsupported(what, format!("codec {}, this build knows {CODEC_FIELDS}", envelope[6])));
+    }
     if envelope[7] != kind as u8 {
         return corrupt(format!("an object of kind {}, not of kind {} ({kind:?})", envelope[7], kind as u8));
     }
@@ -155,26 +160,36 @@ pub fn checksum(bytes: &[u8]) -> u32 {
     crc32c::crc32c(bytes)
 }
 
-fn configuration()
--> bincode::config::Configuration<bincode::config::LittleEndian, bincode::config::Varint, bincode::config::Limit<DECODE_LIMIT>> {
-    bincode::config::standard().with_limit::<DECODE_LIMIT>()
-}
-
 /// `value` as bytes: little-endian, variable-length integers, fields in the order of their declaration.
 ///
 /// # Panics
 /// The value has no such form (a map without a known length, a type that is only ever deserialised): a mistake in this workspace's types.
 pub fn encode<T: Serialize + ?Sized>(value: &T) -> Vec<u8> {
-    bincode::serde::encode_to_vec(value, configuration()).expect("the types of this workspace have a bincode form")
+    bincode::serde::encode_to_vec(value, bincode::config::standard()).expect("the types of this workspace have a bincode form")
 }
 
 /// The value that [`encode`] made of it; every byte must belong to it. `what` names it in errors.
 ///
+/// A value may need up to sixteen bytes of memory for each byte of input, within [`DECODE_LIMIT`] in all; lengths that claim more are refused
+/// before memory is reserved for them.
+///
 /// # Errors
 /// [`CodecError::Corrupt`].
 pub fn decode<T: DeserializeOwned>(what: &'static str, bytes: &[u8]) -> Result<T, CodecError> {
-    let (value, used) =
-        bincode::serde::decode_from_slice(bytes, configuration()).map_err(|error| CodecError::corrupt(what, error.to_string()))?;
+    // bincode counts the memory that lengths and numbers claim, and takes its limit as a constant only: so the limit grows in steps, each of at
+    // least sixteen times the input, since no number is larger than sixteen bytes and each takes at least one.
+    match bytes.len() {
+        0..=0x100 => decode_within::<T, 0x1000>(what, bytes),
+        0x101..=0x1000 => decode_within::<T, 0x1_0000>(what, bytes),
+        0x1001..=0x1_0000 => decode_within::<T, 0x10_0000>(what, bytes),
+        0x1_0001..=0x10_0000 => decode_within::<T, 0x100_0000>(what, bytes),
+        _ => decode_within::<T, DECODE_LIMIT>(what, bytes),
+    }
+}
+
+fn decode_within<T: DeserializeOwned, const LIMIT: usize>(what: &'static str, bytes: &[u8]) -> Result<T, CodecError> {
+    let (value, used) = bincode::serde::decode_from_slice(bytes, bincode::config::standard().with_limit::<LIMIT>())
+        .map_err(|error| CodecError::corrupt(what, error.to_string()))?;
     if used != bytes.len() {
         return Err(CodecError::corrupt(what, format!("{} bytes too many", bytes.len() - used)));
     }
@@ -186,6 +201,7 @@ pub fn decode<T: DeserializeOwned>(what: &'static str, bytes: &[u8]) -> Result<T
 pub struct FieldWriter {
     bytes: Vec<u8>,
     last: Option<u16>,
+    kept: Vec<(u16, Vec<u8>)>,
 }
 
 impl FieldWriter {
@@ -204,11 +220,9 @@ impl FieldWriter {
         self.field(tag & !REQUIRED, value)
     }
 
-    /// Fields kept from an earlier reading ([`Fields::unknown`]); their tags lie above all written so far.
+    /// Fields kept from an earlier reading ([`Fields::unknown`]); each gets its place among the others, and one that is also written here is dropped.
     pub fn kept(&mut self, unknown: &[(u16, Vec<u8>)]) -> &mut Self {
-        for (tag, value) in unknown {
-            self.field(*tag, value);
-        }
+        self.kept.extend_from_slice(unknown);
         self
     }
 
@@ -216,14 +230,24 @@ impl FieldWriter {
         let number = tag & !REQUIRED;
         assert!(self.last.is_none_or(|last| last < number), "fields are written in ascending order, each once");
         self.last = Some(number);
-        self.bytes.extend_from_slice(&tag.to_le_bytes());
-        push_sized(&mut self.bytes, value);
+        push_field(&mut self.bytes, tag, value);
         self
     }
 
-    /// The body.
+    /// The body; the writer is empty again.
     pub fn finish(&mut self) -> Vec<u8> {
-        std::mem::take(&mut self.bytes)
+        let Self { bytes: written, kept, .. } = std::mem::take(self);
+        if kept.is_empty() {
+            return written;
+        }
+        let written = Fields::read("fields", &written).expect("these fields were written above");
+        let mut merged: BTreeMap<u16, (u16, &[u8])> = kept.iter().map(|(tag, value)| (tag & !REQUIRED, (*tag, value.as_slice()))).collect();
+        merged.extend(written.entries.iter().map(|&(tag, value)| (tag & !REQUIRED, (tag, value))));
+        let mut bytes = Vec::new();
+        for (tag, value) in merged.into_values() {
+            push_field(&mut bytes, tag, value);
+        }
+        bytes
     }
 }
 
@@ -239,7 +263,15 @@ impl<'a> Fields<'a> {
     ///
     /// # Errors
     /// [`CodecError::Corrupt`]: truncated or out of order; [`CodecError::Unsupported`]: a required field that is not known.
-    pub fn parse(what: &'static str, known: &[u16], mut body: &'a [u8]) -> Result<Self, CodecError> {
+    pub fn parse(what: &'static str, known: &[u16], body: &'a [u8]) -> Result<Self, CodecError> {
+        let fields = Self::read(what, body)?;
+        match fields.entries.iter().find(|(tag, _)| tag & REQUIRED != 0 && !known.contains(&(tag & !REQUIRED))) {
+            Some((tag, _)) => Err(CodecError::unsupported(what, format!("required field {} is not known", tag & !REQUIRED))),
+            None => Ok(fields),
+        }
+    }
+
+    fn read(what: &'static str, mut body: &'a [u8]) -> Result<Self, CodecError> {
         let mut entries: Vec<(u16, &[u8])> = Vec::new();
         while !body.is_empty() {
             let Some((tag, rest)) = body.split_first_chunk::<2>() else {
@@ -251,9 +283,6 @@ impl<'a> Fields<'a> {
             let number = tag & !REQUIRED;
             if entries.last().is_some_and(|(last, _)| last & !REQUIRED >= number) {
                 return Err(CodecError::corrupt(what, format!("field {number} is out of order")));
-            }
-            if tag & REQUIRED != 0 && !known.contains(&number) {
-                return Err(CodecError::unsupported(what, format!("required field {number} is not known")));
             }
             entries.push((tag, value));
         }
@@ -322,6 +351,11 @@ pub fn decode_list<'a>(what: &'static str, bytes: &'a [u8]) -> Result<Vec<&'a [u
         items.push(item);
     }
     if rest.is_empty() { Ok(items) } else { Err(CodecError::corrupt(what, format!("{} bytes behind the last item", rest.len()))) }
+}
+
+fn push_field(bytes: &mut Vec<u8>, tag: u16, value: &[u8]) {
+    bytes.extend_from_slice(&tag.to_le_bytes());
+    push_sized(bytes, value);
 }
 
 fn push_sized(bytes: &mut Vec<u8>, value: &[u8]) {

@@ -1,5 +1,7 @@
 //! Nouns and verbs as callers see them.
 
+pub(crate) mod content;
+
 use crate::{Metadata, NounId, ServiceTag, TypeName, Vector, VerbId, Version};
 
 /// An item as a caller writes it.

@@ -15,7 +15,10 @@ mod statistics;
 mod text;
 mod vector;
 
-pub use change::{Incident, MAX_DETACHED_VERBS, MAX_OPERATIONS, MAX_TRANSACTION_BYTES, MissingEnds, Operation, Precondition};
+pub use change::{
+    ChangeError, Incident, MAX_DETACHED_VERBS, MAX_OPERATIONS, MAX_TRANSACTION_BYTES, MissingEnds, Operation, Precondition,
+    decode_operations, encode_operations,
+};
 pub use clock::{Clock, Moment, SystemClock};
 pub use codec::CodecError;
 pub use digest::SetHash;
