@@ -5,8 +5,11 @@ use std::sync::Arc;
 /// Longest key, in bytes: what S3 allows less room for a prefix.
 pub const MAX_KEY_BYTES: usize = 512;
 
+/// Longest segment of a key, in bytes: what file systems allow a name, less some room for marks.
+pub const MAX_SEGMENT_BYTES: usize = 240;
+
 /// Name of one object below a store's root: segments of `a–z 0–9 . _ -` joined by `/`, none of them empty, `.` or `..`.
-/// Users' ids never become part of one.
+/// Users' ids never become part of one. A key should not be the [`Prefix`] of another: a directory cannot hold both, and refuses the second.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Key(Arc<str>);
 
@@ -26,6 +29,9 @@ fn check(text: &str) -> Result<(), KeyError> {
     for segment in text.split('/') {
         if segment.is_empty() || segment == "." || segment == ".." {
             return wrong("a segment is empty, `.` or `..`");
+        }
+        if segment.len() > MAX_SEGMENT_BYTES {
+            return wrong("a segment is too long");
         }
         if !segment.bytes().all(|byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'.' | b'_' | b'-')) {
             return wrong("only a–z, 0–9, `.`, `_` and `-` are allowed in a segment");
