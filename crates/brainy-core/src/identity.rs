@@ -171,3 +171,70 @@ impl Entropy for SeededEntropy {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn an_identity_survives_its_text(bytes in any::<[u8; 16]>()) {
+            let id = StoreId::from_bytes(bytes);
+            prop_assert_eq!(StoreId::from_hex(&id.to_string()), Some(id));
+            prop_assert_eq!(StoreId::from_hex(&id.to_string().to_uppercase()), Some(id));
+            prop_assert_eq!(crate::codec::decode::<StoreId>("id", &crate::codec::encode(&id)).unwrap(), id);
+        }
+
+        #[test]
+        fn no_other_text_is_an_identity(text in "\\PC{0,40}") {
+            if let Some(id) = StoreId::from_hex(&text) {
+                prop_assert_eq!(id.to_string(), text.to_lowercase());
+            }
+        }
+
+        #[test]
+        fn a_seed_always_gives_the_same_sequence(seed in any::<u64>(), lengths in prop::collection::vec(0_usize..40, 0..8)) {
+            let draw = || {
+                let entropy = SeededEntropy::new(seed);
+                lengths.iter().map(|length| { let mut bytes = vec![0; *length]; entropy.fill(&mut bytes); bytes }).collect::<Vec<_>>()
+            };
+            prop_assert_eq!(draw(), draw());
+            let fraction = SeededEntropy::new(seed).fraction();
+            prop_assert!((0.0..1.0).contains(&fraction));
+        }
+    }
+
+    #[test]
+    fn what_only_looks_like_hexadecimal_is_refused() {
+        for text in ["", "+f", "-1", "0x", "0", "zz", "é"] {
+            assert_eq!(unhex::<1>(text), None, "{text:?}");
+        }
+        assert_eq!(unhex::<1>("aF"), Some([0xaf]));
+        assert_eq!(StoreId::from_hex(&"é".repeat(16)), None);
+    }
+
+    #[test]
+    fn the_seeded_sequence_is_the_published_one() {
+        // First outputs of SplitMix64 from seed 0.
+        let mut bytes = [0; 16];
+        SeededEntropy::new(0).fill(&mut bytes);
+        assert_eq!(u64::from_le_bytes(bytes[..8].try_into().unwrap()), 0xe220_a839_7b1d_cdaf);
+        assert_eq!(u64::from_le_bytes(bytes[8..].try_into().unwrap()), 0x6e78_9e6a_a1b9_65f4);
+    }
+
+    #[test]
+    fn fresh_identities_differ() {
+        assert_ne!(WriterId::random(&OsEntropy), WriterId::random(&OsEntropy));
+        let seeded = SeededEntropy::new(7);
+        assert_ne!(Nonce::random(&seeded), Nonce::random(&seeded));
+    }
+
+    #[test]
+    fn lists_of_parts_that_join_alike_hash_apart() {
+        assert_ne!(ContentHash::of_parts(&[b"ab", b"c"]), ContentHash::of_parts(&[b"a", b"bc"]));
+        assert_ne!(ContentHash::of_parts(&[b""]), ContentHash::of_parts(&[]));
+        assert_eq!(ContentHash::of(b"").to_string(), "af1349b9f5f9a1a6a0404dea36dcc9499bcb25c9adc112b7cc9a93cae41f3262");
+    }
+}

@@ -1,9 +1,14 @@
-//! Metadata: a JSON object in a canonical encoding of our own.
+//! Metadata: a JSON object in a canonical encoding of our own; `docs/format.md` draws it.
+
+#[cfg(test)]
+mod tests;
 
 use std::sync::Arc;
 
 use serde::Serialize;
 use serde_json::{Map, Number, Value};
+
+use crate::ErrorKind;
 
 /// Most bytes the canonical encoding of one item's metadata may have.
 pub const MAX_METADATA_BYTES: usize = 1 << 20;
@@ -43,8 +48,23 @@ pub enum MetadataError {
     Corrupt(String),
 }
 
+impl MetadataError {
+    /// What a caller should do.
+    pub fn kind(&self) -> ErrorKind {
+        match self {
+            Self::NotAnObject { .. } | Self::TooLarge { .. } | Self::TooDeep | Self::Number { .. } | Self::Serialize(_) => {
+                ErrorKind::Invalid
+            }
+            Self::Corrupt(_) => ErrorKind::Corrupt,
+        }
+    }
+}
+
 /// A JSON object in canonical bytes: keys sorted, integers exact, doubles by their bits; equal content has equal bytes on every machine,
 /// whatever features of `serde_json` are switched on. Cheap to clone.
+///
+/// A number is an integer if it is written as one and fits 64 bits, else a double: `1` and `1.0` come back as they were written and have different
+/// bytes (filters find them equal), `1e2` and `100.0` are the same double, so are `-0` and `-0.0`.
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub struct Metadata(Arc<[u8]>);
 
@@ -80,7 +100,7 @@ impl Metadata {
         Ok(Self(bytes.into()))
     }
 
-    /// Anything that serialises to a JSON object.
+    /// Anything that serialises to a JSON object. A NaN or infinite float becomes `null`, as everywhere in `serde_json`.
     ///
     /// # Errors
     /// [`MetadataError`], naming the reason.
@@ -184,7 +204,12 @@ fn write(value: &Value, path: &mut String, depth: usize, bytes: &mut Vec<u8>) ->
 }
 
 fn write_number(number: &Number, path: &str, bytes: &mut Vec<u8>) -> Result<(), MetadataError> {
-    if let Some(value) = number.as_i64() {
+    // `serde_json` reads -0 as the double, but as the integer 0 where its feature `arbitrary_precision` is on.
+    let negative_zero = number.as_i64() == Some(0) && number.to_string().starts_with('-');
+    if negative_zero {
+        bytes.push(DOUBLE);
+        bytes.extend_from_slice(&(-0.0_f64).to_bits().to_le_bytes());
+    } else if let Some(value) = number.as_i64() {
         bytes.push(SIGNED);
         bytes.extend_from_slice(&value.to_le_bytes());
     } else if let Some(value) = number.as_u64() {

@@ -40,3 +40,20 @@ impl std::fmt::Display for Metric {
         f.write_str(self.name())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_metric_has_one_name_everywhere() {
+        for metric in [Metric::L2, Metric::Cosine, Metric::InnerProduct] {
+            assert_eq!(Metric::from_name(metric.name()), Some(metric));
+            assert_eq!(metric.to_string(), metric.name());
+            assert_eq!(serde_json::to_value(metric).unwrap(), metric.name());
+        }
+        for other in ["", "L2", "dot", "cosine "] {
+            assert_eq!(Metric::from_name(other), None, "{other:?}");
+        }
+    }
+}

@@ -102,20 +102,91 @@ impl std::str::FromStr for Version {
     type Err = VersionError;
 
     fn from_str(text: &str) -> Result<Self, VersionError> {
-        let wrong = || VersionError(text.chars().take(64).collect());
-        let mut parts = text.split('.');
-        let mut next = || parts.next().and_then(|part| part.parse::<u64>().ok());
-        let (epoch, seq, ordinal) = (next(), next(), next());
-        if parts.next().is_some() {
-            return Err(wrong());
-        }
+        let parts: Vec<&str> = text.splitn(4, '.').collect();
         let version = (|| {
+            let &[epoch, seq, ordinal] = parts.as_slice() else { return None };
             Some(Self {
-                epoch: Epoch::new(u32::try_from(epoch?).ok()?),
-                seq: SequenceNumber::new(seq?)?,
-                ordinal: u32::try_from(ordinal?).ok()?,
+                epoch: Epoch::new(epoch.parse().ok()?),
+                seq: SequenceNumber::new(seq.parse().ok()?)?,
+                ordinal: ordinal.parse().ok()?,
             })
         })();
-        version.ok_or_else(wrong)
+        // Only what `Display` prints: no sign, no leading zero, so that one version has one text.
+        version.filter(|version| version.to_string() == text).ok_or_else(|| VersionError(text.chars().take(64).collect()))
+    }
+}
+
+impl VersionError {
+    /// What a caller should do.
+    pub fn kind(&self) -> crate::ErrorKind {
+        crate::ErrorKind::Invalid
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn versions() -> impl Strategy<Value = Version> {
+        (any::<u32>(), 1..=u64::MAX, any::<u32>()).prop_map(|(epoch, seq, ordinal)| Version {
+            epoch: Epoch::new(epoch),
+            seq: SequenceNumber::new(seq).unwrap(),
+            ordinal,
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn a_version_survives_its_text_and_its_bytes(version in versions()) {
+            prop_assert_eq!(version.to_string().parse::<Version>().unwrap(), version);
+            prop_assert_eq!(crate::codec::decode::<Version>("version", &crate::codec::encode(&version)).unwrap(), version);
+        }
+
+        #[test]
+        fn no_other_text_is_a_version(text in "[0-9+. -]{0,12}") {
+            if let Ok(version) = text.parse::<Version>() {
+                prop_assert_eq!(version.to_string(), text);
+            }
+        }
+
+        #[test]
+        fn versions_order_by_epoch_then_slot_then_ordinal(a in versions(), b in versions()) {
+            prop_assert_eq!(a.cmp(&b), (a.epoch.get(), a.seq.get(), a.ordinal).cmp(&(b.epoch.get(), b.seq.get(), b.ordinal)));
+        }
+    }
+
+    #[test]
+    fn texts_that_only_look_like_versions_are_refused() {
+        let overlong = "1".repeat(10_000);
+        for text in [
+            "",
+            "1.2",
+            "0.0.0",
+            "1.2.3.4",
+            "+1.2.3",
+            "01.2.3",
+            "1.2.-3",
+            " 1.2.3",
+            "1..3",
+            "4294967296.1.0",
+            "0.18446744073709551616.0",
+            "٣.1.1",
+            &overlong,
+        ] {
+            let error = text.parse::<Version>().expect_err(text);
+            assert!(error.to_string().len() < 200, "{error}");
+            assert_eq!(error.kind(), crate::ErrorKind::Invalid);
+        }
+    }
+
+    #[test]
+    fn numbers_start_at_one_and_end_without_wrapping() {
+        assert_eq!(SequenceNumber::new(0), None);
+        assert_eq!(SequenceNumber::FIRST.get(), 1);
+        assert_eq!(SequenceNumber::FIRST.successor(), SequenceNumber::new(2));
+        assert_eq!(SequenceNumber::new(u64::MAX).unwrap().successor(), None);
+        assert!(crate::codec::decode::<SequenceNumber>("number", &[0]).is_err());
     }
 }

@@ -4,6 +4,8 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
+use crate::ErrorKind;
+
 /// Longest noun or verb id, in bytes of UTF-8.
 pub const MAX_ID_BYTES: usize = 1_024;
 /// Longest type name or service tag, in bytes of UTF-8.
@@ -36,11 +38,20 @@ pub enum TextError {
     Nul {
         /// What the text was meant to be.
         what: &'static str,
-        /// The text.
+        /// Its first characters.
         text: String,
         /// Where the NUL is, in bytes from 0.
         at: usize,
     },
+}
+
+impl TextError {
+    /// What a caller should do.
+    pub fn kind(&self) -> ErrorKind {
+        match self {
+            Self::Empty { .. } | Self::TooLong { .. } | Self::Nul { .. } => ErrorKind::Invalid,
+        }
+    }
 }
 
 fn check(what: &'static str, limit: usize, text: &str) -> Result<(), TextError> {
@@ -161,5 +172,74 @@ impl VerbId {
             hasher.update(text.as_bytes());
         }
         Self(Arc::from(format!("~{}", hasher.finalize().to_hex())))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::codec;
+
+    proptest! {
+        #[test]
+        fn any_text_within_the_limits_is_kept_byte_for_byte(text in "\\PC{1,40}") {
+            let id = NounId::new(&text).unwrap();
+            prop_assert_eq!(id.as_str(), &text);
+            prop_assert_eq!(&codec::decode::<NounId>("id", &codec::encode(&id)).unwrap(), &id);
+            prop_assert_eq!(&text.parse::<NounId>().unwrap(), &id);
+            prop_assert_eq!(&NounId::try_from(id.to_string()).unwrap(), &id);
+        }
+
+        #[test]
+        fn derived_ids_differ_wherever_the_three_texts_do(a in "[ab]{1,3}", b in "[ab]{1,3}", c in "[ab]{1,3}", d in "[ab]{1,3}", e in "[ab]{1,3}", f in "[ab]{1,3}") {
+            let derived = |source: &str, kind: &str, target: &str| {
+                VerbId::derived(&NounId::new(source).unwrap(), &TypeName::new(kind).unwrap(), &NounId::new(target).unwrap())
+            };
+            prop_assert_eq!(derived(&a, &b, &c) == derived(&d, &e, &f), (a, b, c) == (d, e, f));
+        }
+    }
+
+    #[test]
+    fn ids_that_look_like_paths_are_only_ids() {
+        for text in ["../../x", "a//b", "/", ".", "C:\\x", "%2e%2e", "a\nb", "\u{202e}x", " "] {
+            assert_eq!(NounId::new(text).unwrap().as_str(), text);
+        }
+    }
+
+    #[test]
+    fn both_normal_forms_of_a_letter_are_two_ids() {
+        let (composed, decomposed) = (NounId::new("\u{e9}").unwrap(), NounId::new("e\u{301}").unwrap());
+        assert_ne!(composed, decomposed);
+        assert_ne!(codec::encode(&composed), codec::encode(&decomposed));
+    }
+
+    #[test]
+    fn hostile_texts_are_refused_by_name() {
+        assert_eq!(NounId::new(""), Err(TextError::Empty { what: "noun id" }));
+        let error = VerbId::new("a\0b").unwrap_err();
+        assert_eq!(error, TextError::Nul { what: "verb id", text: "a\0b".into(), at: 1 });
+        assert_eq!(error.kind(), ErrorKind::Invalid);
+        NounId::new("é".repeat(MAX_ID_BYTES / 2)).unwrap();
+        let error = NounId::new("é".repeat(1_000)).unwrap_err();
+        assert!(matches!(error, TextError::TooLong { bytes: 2_000, limit: MAX_ID_BYTES, .. }), "{error}");
+        assert!(error.to_string().len() < 200, "{error}");
+        assert!(TypeName::new("x".repeat(MAX_LABEL_BYTES + 1)).is_err());
+        assert!(ServiceTag::new("x".repeat(MAX_LABEL_BYTES)).is_ok());
+    }
+
+    #[test]
+    fn stored_texts_are_checked_again() {
+        for hostile in [String::new(), "a\0".into(), "x".repeat(MAX_ID_BYTES + 1)] {
+            assert!(codec::decode::<NounId>("id", &codec::encode(&hostile)).is_err(), "{hostile:?}");
+        }
+        assert!(codec::decode::<NounId>("id", &[2, 0xff, 0xfe]).is_err());
+    }
+
+    #[test]
+    fn a_derived_id_never_changes() {
+        let id = VerbId::derived(&NounId::new("apt").unwrap(), &TypeName::new("depends").unwrap(), &NounId::new("libc6").unwrap());
+        assert_eq!(id.as_str(), "~f0a37acf2a4a75d8bc2db2e7d8e20eb631c34ce92e5f8383b146edd69b644f33");
     }
 }
