@@ -77,7 +77,7 @@ pub(crate) struct Programs {
 /// The whole workspace is named although four programs are wanted: with fewer packages cargo would
 /// choose other features for the shared dependencies and build all of them a second time.
 pub(crate) fn build() -> Result<Programs> {
-    let features = "brainy/endpoint-tests,brainy-storage-s3/endpoint-tests";
+    let features = "brainy/endpoint-tests,brainy-storage-s3/endpoint-tests,brainy-testkit/s3-endpoint";
     let built = cargo::executables(&[
         "--profile",
         "test",
