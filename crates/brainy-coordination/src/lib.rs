@@ -1,5 +1,36 @@
 #![doc = include_str!("../README.md")]
 
+mod apply;
+mod batch;
+mod committer;
+mod confirmation;
+mod descriptor;
+mod environment;
+mod error;
+mod head;
+mod history;
+mod keys;
+mod log;
 mod machine;
+mod make;
+mod protocol;
+mod queue;
+mod reader;
+mod resolve;
+mod slot;
+mod state;
+mod tip;
+mod token;
 
+pub use batch::{BlobReference, Fence, MAX_BATCH_TRANSACTIONS, Transaction};
+pub use descriptor::{Constants, Descriptor, Element, Parent, RULES, Space, SpaceOf, Truncation};
+pub use environment::Environment;
+pub use error::Error;
+pub use history::{BatchRecord, SlotRecord, TransactionRecord, find_tail, read_slot};
+pub use log::{ChangeLog, Figures, LogOptions};
 pub use machine::{Context, MachineError, NullMachine, Rejection, StateMachine, Summary, Verdict};
+pub use make::{NewStore, compare_store, create_store, read_descriptor};
+pub use protocol::{MAX_NAME_BYTES, MAX_REASON_BYTES, ProtocolOperation};
+pub use queue::{Outcome, Pending, Withdrawal};
+pub use slot::{Header, StatedSummary};
+pub use token::{OpId, ParseError, Receipt, Token};

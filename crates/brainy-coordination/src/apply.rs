@@ -1,0 +1,268 @@
+//! What a slot means: a pure function of the state before it and of its bytes.
+
+use std::collections::BTreeMap;
+
+use brainy_core::codec::CodecError;
+use brainy_core::{SequenceNumber, SetHash, StoreId, Version, WriterId};
+
+use crate::batch::{Batch, Transaction};
+use crate::machine::{Context, Rejection, StateMachine, Summary, Verdict};
+use crate::protocol::ProtocolOperation;
+use crate::slot::pack_bits;
+use crate::state::{Decision, LogDelta, LogState, Publication, WriterRecord};
+
+/// The lease under which manifests are published.
+pub(crate) const COMPACTOR: &str = "compactor";
+
+/// One batch of a slot, as far as it could be read.
+#[expect(clippy::large_enum_variant, reason = "the other variant is hostile bytes: rare")]
+#[derive(Clone, Debug)]
+pub(crate) enum LoadedBatch {
+    /// Bytes that are no batch: no transaction, no effect.
+    Undecodable,
+    /// A batch; its transactions are there if it may apply.
+    Known {
+        batch: Batch,
+        /// None: it cannot apply, so nobody fetched them. `Err`: the list is broken, each of its transactions is rejected.
+        transactions: Option<Result<Vec<Result<Transaction, CodecError>>, CodecError>>,
+    },
+}
+
+/// Whether a batch stands next: the one place that decides which copies of a batch count (DESIGN §4.4).
+pub(crate) fn stands_next(last: Option<u64>, store: StoreId, batch: &Batch, slot: u64, horizon: u64) -> bool {
+    batch.store == store && batch.base < slot && slot - batch.base <= horizon && batch.wseq == last.unwrap_or(0).saturating_add(1)
+}
+
+/// Whether a batch may stand next in this slot, whatever the batches before it in the slot do: what has to be fetched.
+pub(crate) fn may_apply(state: &LogState, batch: &Batch, slot: u64) -> bool {
+    batch.store == state.store
+        && batch.base < slot
+        && slot - batch.base <= state.horizon()
+        && batch.wseq > state.writer(batch.writer).map_or(0, |record| record.wseq)
+}
+
+/// A slot's effects, not yet those of the state.
+#[derive(Debug)]
+pub(crate) struct Staged<V> {
+    pub(crate) view: V,
+    pub(crate) delta: LogDelta,
+    /// Verdict bits of all transactions embedded in the slot.
+    pub(crate) bits: Vec<u8>,
+    pub(crate) summary: Summary,
+    pub(crate) bookkeeping: SetHash,
+    /// Slots whose diverging header was overridden.
+    pub(crate) overrides: Vec<u64>,
+}
+
+/// Applies `batches` as slot `seq` on top of `state` and `view`. Fails only on what a build that knows the rules could not have been given.
+///
+/// # Errors
+/// [`CodecError::Unsupported`]: a transaction uses what this build does not know.
+pub(crate) fn apply<M: StateMachine>(
+    state: &LogState,
+    mut view: M::View,
+    seq: SequenceNumber,
+    at_ms: u64,
+    batches: &[LoadedBatch],
+) -> Result<Staged<M::View>, CodecError> {
+    let mut protocol = Overlay::default();
+    let mut bits = Vec::new();
+    for loaded in batches {
+        let LoadedBatch::Known { batch, transactions } = loaded else { continue };
+        let first_ordinal = u32::try_from(bits.len()).expect("a slot holds far fewer than 2³² transactions");
+        let count = batch.count as usize;
+        let last = protocol.last(state, batch.writer);
+        if !stands_next(last, state.store, batch, seq.get(), state.horizon()) {
+            bits.resize(bits.len() + count, false);
+            continue;
+        }
+        let malformed = Verdict::Rejected(Rejection { operation: 0, code: Rejection::MALFORMED });
+        let mut verdicts = Vec::with_capacity(count);
+        match transactions.as_ref().expect("a batch that stands next was fetched") {
+            Err(CodecError::Unsupported { what, reason }) => {
+                return Err(CodecError::unsupported(what, reason.clone()));
+            }
+            Err(_) => verdicts.resize(count, malformed),
+            Ok(transactions) => {
+                for (at, transaction) in (first_ordinal..).zip(transactions) {
+                    let context = Context::new(state.rules, Version { epoch: state.epoch, seq, ordinal: at }, at_ms);
+                    verdicts.push(match transaction {
+                        Err(CodecError::Unsupported { what, reason }) => return Err(CodecError::unsupported(what, reason.clone())),
+                        Err(_) => malformed,
+                        Ok(transaction) => apply_transaction::<M>(state, &mut protocol, &mut view, batch.writer, context, transaction),
+                    });
+                }
+            }
+        }
+        bits.extend(verdicts.iter().map(|verdict| verdict.is_effective()));
+        protocol.delta.writers.insert(
+            batch.writer,
+            WriterRecord {
+                wseq: batch.wseq,
+                hash: Some(batch.hash),
+                slot: seq.get(),
+                first_ordinal,
+                decision: Decision::Applied(verdicts),
+            },
+        );
+    }
+    let bookkeeping = state.digest_with(&protocol.delta, seq.get());
+    Ok(Staged {
+        summary: M::summary_of(&view),
+        view,
+        delta: protocol.delta,
+        bits: pack_bits(&bits),
+        bookkeeping,
+        overrides: protocol.overrides,
+    })
+}
+
+fn apply_transaction<M: StateMachine>(
+    state: &LogState,
+    protocol: &mut Overlay,
+    view: &mut M::View,
+    writer: WriterId,
+    context: Context,
+    transaction: &Transaction,
+) -> Verdict {
+    if let Some(fence) = &transaction.fence
+        && fence.token < protocol.claim(state, &fence.name)
+    {
+        return Verdict::Rejected(Rejection { operation: 0, code: Rejection::FENCED });
+    }
+    // Operations of the log come first; they count only if the payload takes effect too.
+    let mut staged = None;
+    let mut changed = 0_u32;
+    for (at, operation) in (0..).zip(&transaction.protocol) {
+        let staged = staged.get_or_insert_with(|| protocol.clone());
+        match staged.apply(state, writer, context.version.seq.get(), operation) {
+            Ok(effect) => changed += u32::from(effect),
+            Err(code) => return Verdict::Rejected(Rejection { operation: at, code }),
+        }
+    }
+    let verdict = match &transaction.payload {
+        Some(payload) => M::apply(view, context, payload),
+        None => Verdict::Effective { changed: 0 },
+    };
+    match verdict {
+        Verdict::Effective { changed: items } => {
+            if let Some(staged) = staged {
+                *protocol = staged;
+            }
+            Verdict::Effective { changed: changed.saturating_add(items) }
+        }
+        rejected @ Verdict::Rejected(_) => rejected,
+    }
+}
+
+/// Changes of the bookkeeping by the slot so far.
+#[derive(Clone, Debug, Default)]
+struct Overlay {
+    delta: LogDelta,
+    overrides: Vec<u64>,
+}
+
+impl Overlay {
+    fn last(&self, state: &LogState, writer: WriterId) -> Option<u64> {
+        self.delta.writers.get(&writer).or_else(|| state.writer(writer)).map(|record| record.wseq)
+    }
+
+    fn claim(&self, state: &LogState, name: &str) -> u64 {
+        self.delta.claims.get(name).copied().unwrap_or_else(|| state.claim(name))
+    }
+
+    /// Whether the operation changed something; `Err`: it makes its transaction ineffective, with this code.
+    fn apply(&mut self, state: &LogState, writer: WriterId, slot: u64, operation: &ProtocolOperation) -> Result<bool, u16> {
+        match operation {
+            ProtocolOperation::LeaseClaim { name, token } => {
+                if *token <= self.claim(state, name) {
+                    return Err(Rejection::CLAIM_STALE);
+                }
+                self.delta.claims.insert(name.clone(), *token);
+                Ok(true)
+            }
+            ProtocolOperation::Cancel { op } => {
+                if op.writer == writer {
+                    return Err(Rejection::NOT_APPLICABLE);
+                }
+                if slot.saturating_sub(op.base) > state.horizon() {
+                    return Ok(false);
+                }
+                self.decide(state, slot, op.writer, op.wseq, Decision::Cancelled)
+            }
+            ProtocolOperation::Refuse { writer: author, wseq, .. } => {
+                if *author == writer {
+                    return Err(Rejection::NOT_APPLICABLE);
+                }
+                self.decide(state, slot, *author, *wseq, Decision::Refused)
+            }
+            ProtocolOperation::Upgrade { rules } => {
+                if *rules <= self.delta.rules.unwrap_or(state.rules) {
+                    return Err(Rejection::NOT_APPLICABLE);
+                }
+                self.delta.rules = Some(*rules);
+                Ok(true)
+            }
+            ProtocolOperation::DigestOverride { seq, .. } => {
+                if *seq == 0 || *seq >= slot {
+                    return Err(Rejection::NOT_APPLICABLE);
+                }
+                self.overrides.push(*seq);
+                Ok(true)
+            }
+            ProtocolOperation::SnapshotPublished { seq, token, manifest } => {
+                if *token < self.claim(state, COMPACTOR) {
+                    return Err(Rejection::FENCED);
+                }
+                let newest = self.delta.published.as_ref().map_or_else(|| state.published_seq(), |publication| publication.seq);
+                if *seq >= slot || *seq <= newest {
+                    return Err(Rejection::NOT_APPLICABLE);
+                }
+                self.delta.published = Some(Publication { seq: *seq, token: *token, manifest: manifest.clone() });
+                Ok(true)
+            }
+            ProtocolOperation::Forked { child, manifest } => {
+                self.delta.forks.insert(*child, Some(manifest.clone()));
+                Ok(true)
+            }
+            ProtocolOperation::Unforked { child } => {
+                let there = self.delta.forks.get(child).map_or_else(|| state.has_fork(child), Option::is_some);
+                if there {
+                    self.delta.forks.insert(*child, None);
+                }
+                Ok(there)
+            }
+        }
+    }
+
+    /// Decides a number of another writer without its batch. An older number is decided already; one out of turn is refused: its predecessor may
+    /// still come, and would find its own successor decided.
+    fn decide(&mut self, state: &LogState, slot: u64, writer: WriterId, wseq: u64, decision: Decision) -> Result<bool, u16> {
+        match self.last(state, writer) {
+            Some(last) if wseq <= last => Ok(false),
+            Some(last) if wseq != last + 1 => Err(Rejection::NOT_APPLICABLE),
+            _ if wseq == 0 => Err(Rejection::NOT_APPLICABLE),
+            _ => {
+                let record = WriterRecord { wseq, hash: None, slot, first_ordinal: 0, decision };
+                self.delta.writers.insert(writer, record);
+                Ok(true)
+            }
+        }
+    }
+}
+
+/// The payloads of a slot in the order in which they may be applied.
+pub(crate) fn payloads(batches: &[LoadedBatch]) -> Vec<&[u8]> {
+    let mut payloads = Vec::new();
+    for loaded in batches {
+        if let LoadedBatch::Known { transactions: Some(Ok(transactions)), .. } = loaded {
+            payloads.extend(transactions.iter().flatten().filter_map(|transaction| transaction.payload.as_deref()));
+        }
+    }
+    payloads
+}
+
+/// Highest token claimed by each lease, for a header.
+pub(crate) fn tokens(state: &LogState) -> BTreeMap<String, u64> {
+    state.claims().clone()
+}

@@ -1,0 +1,380 @@
+//! The one task of a handle that makes slots: group commit, lost races, unknown outcomes.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Mutex;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use brainy_core::codec::{self, ObjectKind};
+use brainy_core::{ContentHash, ErrorKind, Moment, WriterId};
+use brainy_storage::{Created, conditional};
+use bytes::Bytes;
+
+use crate::apply::{self, LoadedBatch};
+use crate::batch::{self, Batch, BlobReference, Contents};
+use crate::error::Error;
+use crate::keys;
+use crate::log::Shared;
+use crate::machine::{StateMachine, Verdict};
+use crate::queue::{Outcome, Sent, Withdrawal};
+use crate::state::Decision;
+use crate::tip::{Decided, Tip};
+use crate::token::{OpId, Receipt};
+
+/// A batch is closed at about so many bytes; a single larger transaction makes one of its own.
+const BATCH_BYTES: usize = 4 << 20;
+/// One try to create a slot, retries of its request included, takes at most this long before the log is read again.
+const ATTEMPT: Duration = Duration::from_secs(10);
+/// Longest pause before the next try after lost races or failures.
+const LONGEST_PAUSE: Duration = Duration::from_secs(2);
+/// Shortest time taken as the store's latency when pauses are drawn.
+const SHORTEST_LATENCY: Duration = Duration::from_millis(1);
+/// Outcomes of own batches that a handle keeps for callers who come back.
+const KEPT_BATCHES: usize = 1_024;
+
+/// Under which identity a handle writes. (writer, wseq) binds to one byte string for ever; one batch is in play at a time.
+#[derive(Debug)]
+struct Writer {
+    id: WriterId,
+    next: u64,
+    /// The slot of its newest decided batch, or the base of its first.
+    last_slot: u64,
+}
+
+/// What a handle remembers of the batches it sent.
+#[derive(Debug, Default)]
+pub(crate) struct Ledger {
+    inner: Mutex<LedgerInner>,
+}
+
+#[derive(Debug, Default)]
+struct LedgerInner {
+    in_play: Option<(WriterId, u64, Vec<OpId>)>,
+    decided: BTreeMap<(WriterId, u64), Vec<Outcome>>,
+    order: VecDeque<(WriterId, u64)>,
+}
+
+/// What the ledger says of an operation.
+pub(crate) enum Remembered {
+    InPlay,
+    Decided(Outcome),
+    Unknown,
+}
+
+impl Ledger {
+    fn lock(&self) -> std::sync::MutexGuard<'_, LedgerInner> {
+        self.inner.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+
+    fn start(&self, writer: WriterId, wseq: u64, ops: Vec<OpId>) {
+        self.lock().in_play = Some((writer, wseq, ops));
+    }
+
+    fn finish(&self, outcomes: Vec<Outcome>) {
+        let mut inner = self.lock();
+        let Some((writer, wseq, _)) = inner.in_play.take() else { return };
+        inner.decided.insert((writer, wseq), outcomes);
+        inner.order.push_back((writer, wseq));
+        if inner.order.len() > KEPT_BATCHES
+            && let Some(oldest) = inner.order.pop_front()
+        {
+            inner.decided.remove(&oldest);
+        }
+    }
+
+    /// Operations that were sent and are not decided.
+    pub(crate) fn undecided(&self) -> Vec<OpId> {
+        self.lock().in_play.as_ref().map_or_else(Vec::new, |(_, _, ops)| ops.clone())
+    }
+
+    pub(crate) fn remembered(&self, op: OpId) -> Remembered {
+        let inner = self.lock();
+        if inner.in_play.as_ref().is_some_and(|(_, _, ops)| ops.contains(&op)) {
+            return Remembered::InPlay;
+        }
+        let outcomes = inner.decided.get(&(op.writer, op.wseq));
+        let outcome = outcomes.and_then(|outcomes| outcomes.get(op.index as usize));
+        match outcome.filter(|outcome| name_of(outcome) == Some(op)) {
+            Some(outcome) => Remembered::Decided(outcome.clone()),
+            None => Remembered::Unknown,
+        }
+    }
+}
+
+fn name_of(outcome: &Outcome) -> Option<OpId> {
+    match outcome {
+        Outcome::Committed(receipt) => Some(receipt.op),
+        Outcome::Unknown(op) => Some(*op),
+        Outcome::Rejected(
+            Withdrawal::Precondition { op, .. }
+            | Withdrawal::Ineffective { op }
+            | Withdrawal::Cancelled { op }
+            | Withdrawal::Refused { op }
+            | Withdrawal::Stale { op }
+            | Withdrawal::Foreign { op },
+        ) => Some(*op),
+        Outcome::Rejected(Withdrawal::NotSent) => None,
+    }
+}
+
+/// What became of transaction `op` of a batch that was decided so.
+pub(crate) fn outcome_of(op: OpId, decided: &Decided, tip: &Tip) -> Outcome {
+    match decided {
+        Decided::Applied { slot, first_ordinal, decision: Decision::Applied(verdicts) } => match verdicts.get(op.index as usize) {
+            Some(Verdict::Effective { changed }) => {
+                let version = brainy_core::Version {
+                    epoch: tip.state.epoch,
+                    seq: brainy_core::SequenceNumber::new(*slot).expect("batches are applied in slots from 1"),
+                    ordinal: first_ordinal + op.index,
+                };
+                Outcome::Committed(Receipt::new(op, version, Some(*changed), tip.token_of(*slot)))
+            }
+            Some(Verdict::Rejected(rejection)) => Outcome::Rejected(Withdrawal::Precondition { op, rejection: *rejection }),
+            None => Outcome::Rejected(Withdrawal::Foreign { op }),
+        },
+        Decided::Withdrawn(Decision::Refused) => Outcome::Rejected(Withdrawal::Refused { op }),
+        Decided::Applied { .. } | Decided::Withdrawn(_) => Outcome::Rejected(Withdrawal::Cancelled { op }),
+        Decided::Foreign => Outcome::Rejected(Withdrawal::Foreign { op }),
+        Decided::Stale => Outcome::Rejected(Withdrawal::Stale { op }),
+    }
+}
+
+/// Runs until the handle is closed and everything it sent is decided.
+pub(crate) async fn run<M: StateMachine>(shared: &Shared<M>) -> Result<(), Error> {
+    let mut writer = None;
+    while shared.queue.ready().await {
+        let Some((batch, blob, sent)) = form(shared, &mut writer).await? else { continue };
+        let decided = decide(shared, &batch, blob).await?;
+        let outcomes: Vec<_> = {
+            let tip = shared.tip.lock().await;
+            let (slot, fresh) = match &decided {
+                Decided::Applied { slot, .. } => (*slot, false),
+                // INV-6: a number that was taken from us, and one that went stale, end the identity.
+                Decided::Withdrawn(_) | Decided::Foreign | Decided::Stale => (0, true),
+            };
+            if fresh {
+                writer = None;
+            } else if let Some(writer) = &mut writer {
+                writer.next += 1;
+                writer.last_slot = slot;
+            }
+            sent.iter().map(|sent| outcome_of(sent.op, &decided, &tip)).collect()
+        };
+        shared.ledger.finish(outcomes.clone());
+        shared.figures.batches.fetch_add(1, Ordering::Relaxed);
+        for (sent, outcome) in sent.into_iter().zip(outcomes) {
+            sent.decide(outcome);
+        }
+    }
+    Ok(())
+}
+
+type Formed = (Batch, Option<Bytes>, Vec<Sent>);
+
+/// Closes the bytes of the next batch; none if nobody waits for one any more. A failure refuses everything that waits: nothing of it was sent.
+async fn form<M: StateMachine>(shared: &Shared<M>, writer: &mut Option<Writer>) -> Result<Option<Formed>, Error> {
+    let environment = &shared.reader.environment;
+    let mut tip = shared.tip.lock().await;
+    let ready = async {
+        tip.check_rules()?;
+        if !shared.queue.overrides_digest() {
+            tip.check()?;
+        }
+        let aged = writer.as_ref().is_some_and(|writer| tip.state.position.saturating_sub(writer.last_slot) > tip.state.horizon());
+        if aged {
+            *writer = None;
+        }
+        if writer.is_none() {
+            // INV-6: a fresh id forms its first batch at a confirmed tail, so that its base is not older than the id itself.
+            let deadline = environment.clock.now().after(ATTEMPT);
+            shared.reader.catch_up(&mut tip, deadline).await?;
+            shared.publish(&tip);
+            tip.check_rules()?;
+            let id = WriterId::random(&*environment.entropy);
+            *writer = Some(Writer { id, next: 1, last_slot: tip.state.position });
+        }
+        Ok::<(), Error>(())
+    };
+    if let Err(error) = ready.await {
+        shared.queue.fail(&error);
+        return Ok(None);
+    }
+    let writer = writer.as_ref().expect("set above");
+    let base = tip.state.position;
+    let picked = shared.queue.pick(environment.clock.now(), BATCH_BYTES);
+    let transactions = picked.transactions();
+    if transactions.is_empty() {
+        return Ok(None);
+    }
+    let count = u32::try_from(transactions.len()).expect("a batch holds a bounded number of transactions");
+    let list = codec::encode_list(&transactions);
+    let (contents, blob) = if list.len() as u64 > shared.descriptor.constants.inline_bytes {
+        let reference = BlobReference { hash: ContentHash::of(&list), bytes: list.len() as u64 };
+        (Contents::Blob(reference), Some(Bytes::from(list)))
+    } else {
+        (Contents::Inline(list.into()), None)
+    };
+    let batch = Batch::new(shared.descriptor.store, writer.id, writer.next, base, count, contents);
+    let name = |index| OpId { writer: batch.writer, wseq: batch.wseq, index, base, hash: batch.hash };
+    // Before anybody learns a name: who resolves it here must find it in play.
+    shared.ledger.start(batch.writer, batch.wseq, (0..count).map(name).collect());
+    let sent = picked.close(name);
+    Ok(Some((batch, blob, sent)))
+}
+
+/// Works until the log says what became of `batch`. Only closing the handle hard ends it before.
+async fn decide<M: StateMachine>(shared: &Shared<M>, batch: &Batch, blob: Option<Bytes>) -> Result<Decided, Error> {
+    let environment = &shared.reader.environment;
+    let mut pause = Pause::new();
+    if let (Some(body), Contents::Blob(reference)) = (&blob, &batch.contents) {
+        let key = keys::blob(batch.base, batch.writer, batch.wseq, reference.hash);
+        let object = Bytes::from(codec::seal(ObjectKind::Blob, body));
+        // INV-5: what a slot refers to is durable before the slot is sent.
+        loop {
+            let deadline = environment.clock.now().after(ATTEMPT * 6);
+            let written =
+                conditional::write(&*environment.store, &*environment.clock, &*environment.entropy, &key, object.clone(), deadline).await;
+            match written {
+                Ok(_) => break,
+                Err(error) => shared.stumble(&error.into(), &mut pause).await?,
+            }
+        }
+    }
+    // Transactions as every replica will read them.
+    let list = match (&batch.contents, &blob) {
+        (Contents::Inline(list), _) => list.clone(),
+        (Contents::Blob(_), Some(body)) => body.clone(),
+        (Contents::Blob(_), None) => unreachable!("a batch is formed with its blob"),
+    };
+    let loaded = [LoadedBatch::Known { batch: batch.clone(), transactions: Some(batch::decode_transactions(&list, batch.count)) }];
+    loop {
+        match attempt(shared, batch, &loaded, &mut pause).await {
+            Ok(Some(decided)) => return Ok(decided),
+            Ok(None) => {
+                shared.figures.lost_races.fetch_add(1, Ordering::Relaxed);
+                shared.pause(&mut pause).await?;
+            }
+            Err(error) => shared.stumble(&error, &mut pause).await?,
+        }
+    }
+}
+
+/// One try: create the next slot with the batch in it, take in what is there, look what became of the batch. None: the race was lost, it is still open.
+async fn attempt<M: StateMachine>(
+    shared: &Shared<M>,
+    batch: &Batch,
+    loaded: &[LoadedBatch],
+    pause: &mut Pause,
+) -> Result<Option<Decided>, Error> {
+    let environment = &shared.reader.environment;
+    let (header, object, staged) = {
+        let mut tip = shared.tip.lock().await;
+        if pause.tries > 0 {
+            // Somebody else moved the tail, or a reply was lost: another slot, or our own, may be there.
+            shared.reader.catch_up(&mut tip, environment.clock.now().after(ATTEMPT)).await?;
+            shared.publish(&tip);
+        }
+        if let Some(decided) = tip.decision(batch) {
+            return Ok(Some(decided));
+        }
+        tip.check_rules()?;
+        let at_ms = shared.corrected_wall_ms();
+        let view = shared.reader.machine.fetch(&apply::payloads(loaded)).await?;
+        let staged = apply::apply::<M>(&tip.state, view, tip.next(), at_ms, loaded).map_err(|error| Error::bytes("own batch", error))?;
+        let (header, object) = tip.slot_of(&staged, batch.writer, at_ms, batch);
+        (header, object, staged)
+    };
+    let hash = ContentHash::of(&object);
+    let sent_at = environment.clock.now();
+    // INV-1: a slot is created only if absent, so each number is decided once.
+    let created = environment.create(&keys::slot(header.seq), object, sent_at.after(ATTEMPT)).await?;
+    pause.observe(environment.clock.now().since(sent_at));
+    shared.note_store_time(created.at);
+    let mut tip = shared.tip.lock().await;
+    let untouched = tip.next() == header.seq;
+    match created.value {
+        Created::Committed(revision) => {
+            if untouched {
+                shared.reader.confirm(&mut tip, created.at, false, environment.clock.now().after(ATTEMPT)).await?;
+                tip.install(&*shared.reader.machine, staged, &header, hash, Some(revision));
+            }
+        }
+        Created::Rejected(winner) => {
+            if untouched {
+                let deadline = environment.clock.now().after(ATTEMPT);
+                let loaded = shared.reader.load(header.seq, winner, Some(&tip), deadline).await?;
+                shared.reader.advance(&mut tip, loaded).await?;
+                environment.store.settle(&keys::log()).await?;
+                shared.reader.confirm(&mut tip, created.at, false, deadline).await?;
+            }
+        }
+        Created::Unknown(error) => return Err(error.into()),
+    }
+    shared.publish(&tip);
+    Ok(tip.decision(batch))
+}
+
+/// How long to wait before the next try: a random share of a span that doubles with each, in units of the store's own latency.
+#[derive(Debug)]
+pub(crate) struct Pause {
+    tries: u32,
+    latency: Duration,
+}
+
+impl Pause {
+    const fn new() -> Self {
+        Self { tries: 0, latency: SHORTEST_LATENCY }
+    }
+
+    fn observe(&mut self, latency: Duration) {
+        self.latency = latency.max(SHORTEST_LATENCY);
+    }
+
+    fn next(&mut self, fraction: f64) -> Duration {
+        self.tries = self.tries.saturating_add(1);
+        let span = self.latency.saturating_mul(1 << self.tries.min(6)).min(LONGEST_PAUSE);
+        span.mul_f64(fraction)
+    }
+}
+
+impl<M: StateMachine> Shared<M> {
+    /// Waits a little, unless the handle was told to stop.
+    async fn pause(&self, pause: &mut Pause) -> Result<(), Error> {
+        if let Some(cause) = self.stopped() {
+            return Err(Error::Closed { cause });
+        }
+        let environment = &self.reader.environment;
+        let span = pause.next(environment.entropy.fraction());
+        environment.clock.sleep(span).await;
+        Ok(())
+    }
+
+    /// A try failed. Whatever the reason, the batch may be in the log or may come there: the committer goes on until the log says so.
+    async fn stumble(&self, error: &Error, pause: &mut Pause) -> Result<(), Error> {
+        self.figures.failures.fetch_add(1, Ordering::Relaxed);
+        tracing::warn!(error = %error, tries = pause.tries, "a commit could not be completed yet");
+        if !matches!(error.kind(), ErrorKind::Unavailable | ErrorKind::OutcomeUnknown) {
+            // Nothing that time alone mends: try seldom.
+            pause.latency = LONGEST_PAUSE;
+        }
+        *self.last_failure.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = Some(error.clone());
+        self.pause(pause).await
+    }
+
+    /// Wall-clock milliseconds for a header: the store's time where it has one, moved on by what has passed since.
+    fn corrected_wall_ms(&self) -> u64 {
+        let clock = &self.reader.environment.clock;
+        let noted = *self.store_time.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        match noted {
+            Some((at, moment)) => at.as_ms().saturating_add(u64::try_from(clock.now().since(moment).as_millis()).unwrap_or(u64::MAX)),
+            None => clock.wall_ms(),
+        }
+    }
+
+    pub(crate) fn note_store_time(&self, at: Option<brainy_storage::StoreTime>) {
+        if let Some(at) = at {
+            let now: Moment = self.reader.environment.clock.now();
+            *self.store_time.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = Some((at, now));
+        }
+    }
+}

@@ -1,0 +1,176 @@
+use brainy_core::{CodecError, ErrorKind, StoreId};
+use brainy_storage::StoreError;
+
+use crate::machine::MachineError;
+use crate::token::OpId;
+
+/// Why the log did not do what it was asked. Unless a variant says otherwise nothing was written and the handle can go on.
+#[derive(Clone, Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The store refused or did not answer.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// There is no brainy store here.
+    #[error("there is no brainy store at {location}: `brainy.json` is not there")]
+    NoStore {
+        /// Where.
+        location: String,
+    },
+    /// A store is there already.
+    #[error("a brainy store is there already at {location}")]
+    Exists {
+        /// Where.
+        location: String,
+    },
+    /// The store that is there differs from the one that was asked for.
+    #[error("the store at {location} has {field} {found}, {wanted} was asked for")]
+    Different {
+        /// Where.
+        location: String,
+        /// Which field of `brainy.json`.
+        field: &'static str,
+        /// What it says.
+        found: String,
+        /// What was asked for.
+        wanted: String,
+    },
+    /// Options that cannot be.
+    #[error("option {field}: {reason}")]
+    Option {
+        /// Which one.
+        field: &'static str,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// Stored bytes are corrupt or of a newer build.
+    #[error("{key}: {error}")]
+    Bytes {
+        /// Which object.
+        key: String,
+        /// What is wrong with it.
+        #[source]
+        error: CodecError,
+    },
+    /// An object that must be there is gone.
+    #[error("{key} is missing, though {reason}")]
+    Missing {
+        /// Which object.
+        key: String,
+        /// Why it must be there.
+        reason: &'static str,
+    },
+    /// An object of another store lies in this one.
+    #[error("{key} belongs to store {found}, this is store {expected}: two stores were written under one prefix")]
+    ForeignObject {
+        /// Which object.
+        key: String,
+        /// The store it names.
+        found: StoreId,
+        /// This store.
+        expected: StoreId,
+    },
+    /// A token or operation id of another store was shown.
+    #[error("the token is of store {found}, this is store {expected}")]
+    ForeignToken {
+        /// The store it names.
+        found: StoreId,
+        /// This store.
+        expected: StoreId,
+    },
+    /// The log is shorter than, or different from, what was seen before: the bucket was restored to an earlier state.
+    #[error("the log went back: {reason}")]
+    RolledBack {
+        /// What shows it.
+        reason: String,
+    },
+    /// The slots this handle would need next have been collected.
+    #[error("slots up to {boundary} have been collected and this handle stands at {position}: open it anew")]
+    Truncated {
+        /// The collection boundary.
+        boundary: u64,
+        /// Where the handle stands.
+        position: u64,
+    },
+    /// The store's apply rules are newer than this build.
+    #[error("from slot {seq} on the store's apply rules are version {rules}, this build knows {known}: upgrade this service")]
+    Rules {
+        /// The first slot under them.
+        seq: u64,
+        /// Their version.
+        rules: u32,
+        /// The newest version this build knows.
+        known: u32,
+    },
+    /// What a slot's header states differs from what this replica computed: one of the two is wrong, and this replica stops answering.
+    #[error(
+        "at slot {seq} the {section} that the header states differ from this replica's: verify the store, then override the digest of that slot"
+    )]
+    Diverged {
+        /// The slot.
+        seq: u64,
+        /// Which figures.
+        section: &'static str,
+    },
+    /// The state machine cannot go on, for a local reason.
+    #[error(transparent)]
+    Machine(#[from] MachineError),
+    /// The deadline passed; what was asked for was a read or was not sent.
+    #[error("the deadline passed while {doing}")]
+    Deadline {
+        /// What was being done.
+        doing: &'static str,
+    },
+    /// Too much is waiting in this handle.
+    #[error("{waiting} transactions ({bytes} bytes) are waiting in this handle, which is its limit")]
+    Overloaded {
+        /// How many.
+        waiting: usize,
+        /// How large.
+        bytes: usize,
+    },
+    /// A transaction that cannot be sent.
+    #[error("the transaction cannot be sent: {reason}")]
+    Invalid {
+        /// Why.
+        reason: String,
+    },
+    /// The handle only reads.
+    #[error("this handle is read-only")]
+    ReadOnly,
+    /// The handle is closed.
+    #[error("this handle is closed: {cause}")]
+    Closed {
+        /// Why.
+        cause: String,
+    },
+    /// The operation id lies so far back that nobody can tell any more.
+    #[error("operation {op} lies more than twice the horizon back: its outcome is not held any more")]
+    OutsideWindow {
+        /// The operation.
+        op: OpId,
+    },
+}
+
+impl Error {
+    /// What a caller should do.
+    pub fn kind(&self) -> ErrorKind {
+        match self {
+            Self::Store(error) => error.kind(),
+            Self::NoStore { .. } | Self::OutsideWindow { .. } => ErrorKind::NotFound,
+            Self::Exists { .. } | Self::Different { .. } => ErrorKind::Conflict,
+            Self::Option { .. } | Self::Invalid { .. } | Self::ForeignToken { .. } | Self::ReadOnly => ErrorKind::Invalid,
+            Self::Bytes { error, .. } => error.kind(),
+            Self::Missing { .. } | Self::ForeignObject { .. } | Self::Diverged { .. } => ErrorKind::Corrupt,
+            Self::RolledBack { .. } => ErrorKind::RolledBack,
+            Self::Rules { .. } => ErrorKind::Unsupported,
+            Self::Machine(_) | Self::Deadline { .. } | Self::Truncated { .. } => ErrorKind::Unavailable,
+            Self::Overloaded { .. } => ErrorKind::Overloaded,
+            Self::Closed { .. } => ErrorKind::Closed,
+        }
+    }
+
+    pub(crate) fn bytes(key: impl std::fmt::Display, error: CodecError) -> Self {
+        Self::Bytes { key: key.to_string(), error }
+    }
+}

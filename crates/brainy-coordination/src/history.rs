@@ -1,0 +1,139 @@
+//! The log as it lies in the store, for tools: slots one by one, and the tail without the state.
+
+use brainy_core::{ContentHash, Moment, SequenceNumber, WriterId};
+use brainy_storage::{Get, GetOptions};
+use bytes::Bytes;
+
+use crate::batch::{self, Batch, Contents};
+use crate::environment::Environment;
+use crate::error::Error;
+use crate::keys;
+use crate::protocol::ProtocolOperation;
+use crate::slot::{self, Header};
+use crate::token::OpId;
+
+/// One slot as it was written.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct SlotRecord {
+    /// Its header.
+    pub header: Header,
+    /// BLAKE3 of the object.
+    pub hash: ContentHash,
+    /// Bytes of the object.
+    pub bytes: u64,
+    /// Its batches, in order of effect.
+    pub batches: Vec<BatchRecord>,
+}
+
+/// One batch of a slot.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct BatchRecord {
+    /// Who wrote it.
+    pub writer: WriterId,
+    /// The writer's number.
+    pub wseq: u64,
+    /// The tail its writer had applied.
+    pub base: u64,
+    /// Its transactions; none where they lie in a blob that is gone.
+    pub transactions: Vec<TransactionRecord>,
+}
+
+/// One transaction of a batch.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct TransactionRecord {
+    /// Its name.
+    pub op: OpId,
+    /// Its ordinal in the slot.
+    pub ordinal: u32,
+    /// Whether it took effect, where the slot's header says so.
+    pub effective: Option<bool>,
+    /// The state machine's bytes.
+    pub payload: Option<Bytes>,
+    /// The log's own operations.
+    pub protocol: Vec<ProtocolOperation>,
+}
+
+/// The slot `seq`, with the transactions of all its batches; none if it is not there. Nothing is applied.
+///
+/// # Errors
+/// [`Error::Truncated`], [`Error::Bytes`], [`Error::Store`].
+pub async fn read_slot(environment: &Environment, seq: SequenceNumber, deadline: Moment) -> Result<Option<SlotRecord>, Error> {
+    let key = keys::slot(seq);
+    let Get::Found(object) = environment.read(&key, GetOptions::whole(), deadline).await?.value else { return Ok(None) };
+    if slot::is_tombstone(&object.bytes) {
+        return Err(Error::Truncated { boundary: seq.get(), position: seq.get() - 1 });
+    }
+    let slot = slot::decode(&object.bytes).map_err(|error| Error::bytes(&key, error))?;
+    let bits =
+        slot.header.summary.as_ref().filter(|summary| summary.as_of == seq.get()).and_then(|summary| summary.verdicts.last().cloned());
+    let mut ordinal = 0;
+    let mut batches = Vec::with_capacity(slot.batches.len());
+    for bytes in &slot.batches {
+        let Ok(batch) = Batch::decode(bytes) else { continue };
+        let list = match &batch.contents {
+            Contents::Inline(list) => Some(list.clone()),
+            Contents::Blob(reference) => {
+                let key = keys::blob(batch.base, batch.writer, batch.wseq, reference.hash);
+                match environment.read(&key, GetOptions::whole(), deadline).await?.value {
+                    Get::Found(object) => {
+                        let body = brainy_core::codec::open(brainy_core::codec::ObjectKind::Blob, "blob", &object.bytes)
+                            .map_err(|error| Error::bytes(&key, error))?;
+                        Some(object.bytes.slice_ref(body))
+                    }
+                    Get::Absent | Get::NotModified => None,
+                }
+            }
+        };
+        let decoded = list.and_then(|list| batch::decode_transactions(&list, batch.count).ok()).unwrap_or_default();
+        let transactions = (0..)
+            .zip(decoded)
+            .map(|(index, transaction)| {
+                let op = OpId { writer: batch.writer, wseq: batch.wseq, index, base: batch.base, hash: batch.hash };
+                let at = ordinal + index;
+                let effective = bits.as_deref().and_then(|bits| slot::bit(bits, at as usize));
+                let (payload, protocol) = transaction.map_or((None, Vec::new()), |transaction| (transaction.payload, transaction.protocol));
+                TransactionRecord { op, ordinal: at, effective, payload, protocol }
+            })
+            .collect();
+        ordinal += batch.count;
+        batches.push(BatchRecord { writer: batch.writer, wseq: batch.wseq, base: batch.base, transactions });
+    }
+    Ok(Some(SlotRecord { header: slot.header, hash: slot.hash, bytes: object.size, batches }))
+}
+
+/// The newest slot, found without a listing and without any state by galloping over the gap-free numbers from `from` on: at most
+/// 2·log₂ n + 3 reads, n the number of slots beyond `from`. None: the log ends before `from`.
+///
+/// # Errors
+/// [`Error::Truncated`], [`Error::Bytes`], [`Error::Store`].
+pub async fn find_tail(environment: &Environment, from: SequenceNumber, deadline: Moment) -> Result<Option<SlotRecord>, Error> {
+    let exists = async |number: u64| -> Result<bool, Error> {
+        let Some(seq) = SequenceNumber::new(number) else { return Ok(false) };
+        // One byte tells.
+        let found = environment.read(&keys::slot(seq), GetOptions::range(0..1), deadline).await?;
+        Ok(matches!(found.value, Get::Found(_)))
+    };
+    let first = from.get();
+    if !exists(first).await? {
+        return Ok(None);
+    }
+    let (mut low, mut step) = (first, 1_u64);
+    while exists(low.saturating_add(step)).await? {
+        low = low.saturating_add(step);
+        step = step.saturating_mul(2);
+    }
+    let mut high = low.saturating_add(step);
+    while high - low > 1 {
+        let middle = low + (high - low) / 2;
+        if exists(middle).await? {
+            low = middle;
+        } else {
+            high = middle;
+        }
+    }
+    let tail = SequenceNumber::new(low).expect("at least `from`");
+    read_slot(environment, tail, deadline).await
+}

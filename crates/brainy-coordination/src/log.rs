@@ -1,0 +1,428 @@
+//! A handle on a log.
+
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use brainy_core::clock::before;
+use brainy_core::{ErrorKind, Moment, SetHash};
+use brainy_storage::StoreTime;
+
+use crate::batch::Transaction;
+use crate::committer::{self, Ledger};
+use crate::descriptor::Descriptor;
+use crate::environment::Environment;
+use crate::error::Error;
+use crate::machine::StateMachine;
+use crate::make::{self, Known};
+use crate::queue::{Pending, Queue};
+use crate::reader::Reader;
+use crate::tip::Tip;
+use crate::token::{OpId, Token};
+
+/// Largest transaction that can be submitted, its envelope included.
+const MOST_TRANSACTION_BYTES: usize = brainy_core::MAX_TRANSACTION_BYTES + (64 << 10);
+/// How often `close` looks whether everything is decided.
+const CLOSE_INTERVAL: Duration = Duration::from_millis(2);
+
+/// How a handle behaves.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct LogOptions {
+    /// Only reads: submits and gives up nothing.
+    pub read_only: bool,
+    /// Most transactions waiting to be sent. More means more memory and longer waits in a burst, fewer means `Overloaded` sooner. Default: [`Self::QUEUE_TRANSACTIONS`].
+    pub queue_transactions: usize,
+    /// Most bytes of them. Default: [`Self::QUEUE_BYTES`].
+    pub queue_bytes: usize,
+    /// Shortest pause between two looks at the tail while following; shorter notices changes sooner, each look costs one request. Default: [`Self::POLL_SHORTEST`].
+    pub poll_shortest: Duration,
+    /// Longest pause, reached after some time without changes. Default: [`Self::POLL_LONGEST`].
+    pub poll_longest: Duration,
+}
+
+impl LogOptions {
+    /// Default of [`Self::queue_transactions`].
+    pub const QUEUE_TRANSACTIONS: usize = 16_384;
+    /// Default of [`Self::queue_bytes`].
+    pub const QUEUE_BYTES: usize = 128 << 20;
+    /// Default of [`Self::poll_shortest`].
+    pub const POLL_SHORTEST: Duration = Duration::from_millis(50);
+    /// Default of [`Self::poll_longest`]: idle, a month of looks costs $0.21 at S3's list price.
+    pub const POLL_LONGEST: Duration = Duration::from_secs(5);
+
+    /// Only reads.
+    #[must_use]
+    pub const fn with_read_only(mut self, read_only: bool) -> Self {
+        self.read_only = read_only;
+        self
+    }
+
+    /// With this bound on waiting transactions.
+    #[must_use]
+    pub const fn with_queue(mut self, transactions: usize, bytes: usize) -> Self {
+        self.queue_transactions = transactions;
+        self.queue_bytes = bytes;
+        self
+    }
+
+    /// With these pauses while following.
+    #[must_use]
+    pub const fn with_poll(mut self, shortest: Duration, longest: Duration) -> Self {
+        self.poll_shortest = shortest;
+        self.poll_longest = longest;
+        self
+    }
+
+    fn validate(&self) -> Result<(), Error> {
+        let wrong = |field, reason: &str| Err(Error::Option { field, reason: reason.into() });
+        if self.queue_transactions == 0 {
+            return wrong("queue_transactions", "it must be at least 1");
+        }
+        if self.poll_shortest.is_zero() || self.poll_shortest > self.poll_longest {
+            return wrong("poll_shortest", "it must be above 0 and at most poll_longest");
+        }
+        Ok(())
+    }
+}
+
+impl Default for LogOptions {
+    fn default() -> Self {
+        Self {
+            read_only: false,
+            queue_transactions: Self::QUEUE_TRANSACTIONS,
+            queue_bytes: Self::QUEUE_BYTES,
+            poll_shortest: Self::POLL_SHORTEST,
+            poll_longest: Self::POLL_LONGEST,
+        }
+    }
+}
+
+/// What a handle counted since it was opened.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Figures {
+    /// Batches decided.
+    pub batches: u64,
+    /// Slots that somebody else created first.
+    pub lost_races: u64,
+    /// Tries that failed and were repeated.
+    pub failures: u64,
+}
+
+#[derive(Debug, Default)]
+pub(crate) struct Counters {
+    pub(crate) batches: AtomicU64,
+    pub(crate) lost_races: AtomicU64,
+    pub(crate) failures: AtomicU64,
+}
+
+/// What reads need without waiting for the tip.
+#[derive(Debug)]
+struct Seen {
+    token: Token,
+    /// When the last confirmed look at the tail was sent.
+    confirmed: Option<Moment>,
+    failed: Option<Error>,
+}
+
+#[derive(Debug)]
+pub(crate) struct Shared<M> {
+    pub(crate) reader: Reader<M>,
+    pub(crate) descriptor: Descriptor,
+    pub(crate) options: LogOptions,
+    pub(crate) tip: futures_util::lock::Mutex<Tip>,
+    pub(crate) queue: Queue,
+    pub(crate) ledger: Ledger,
+    pub(crate) figures: Counters,
+    pub(crate) store_time: Mutex<Option<(StoreTime, Moment)>>,
+    pub(crate) last_failure: Mutex<Option<Error>>,
+    seen: Mutex<Seen>,
+    stopped: Mutex<Option<String>>,
+    running: AtomicBool,
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl<M: StateMachine> Shared<M> {
+    /// Makes the tip's position known to reads that do not wait for it.
+    pub(crate) fn publish(&self, tip: &Tip) {
+        let mut seen = lock(&self.seen);
+        seen.token = tip.token();
+        seen.failed = tip.check().err();
+    }
+
+    /// Why the committer must stop before everything is decided, if so.
+    pub(crate) fn stopped(&self) -> Option<String> {
+        lock(&self.stopped).clone()
+    }
+}
+
+/// A handle on a log and on the state machine it drives. Cheap to clone; all clones are one handle with one writer identity.
+///
+/// It has no runtime of its own: somebody must drive [`run`](Self::run) for submitted transactions to be sent, and may drive [`follow`](Self::follow).
+#[derive(Debug)]
+pub struct ChangeLog<M> {
+    shared: Arc<Shared<M>>,
+}
+
+impl<M> Clone for ChangeLog<M> {
+    fn clone(&self) -> Self {
+        Self { shared: Arc::clone(&self.shared) }
+    }
+}
+
+impl<M: StateMachine> ChangeLog<M> {
+    /// Opens the store's log with an empty `machine` and applies everything there is.
+    ///
+    /// # Errors
+    /// [`Error::NoStore`]: a store is made by [`create_store`](crate::create_store), never by opening it; else the log cannot be read or applied. Nothing was written.
+    pub async fn open(environment: Environment, machine: Arc<M>, options: LogOptions, deadline: Moment) -> Result<Self, Error> {
+        options.validate()?;
+        let known = make::read_known(&environment, deadline).await?;
+        Self::open_known(environment, known, machine, options, deadline).await
+    }
+
+    async fn open_known(
+        environment: Environment,
+        known: Known,
+        machine: Arc<M>,
+        options: LogOptions,
+        deadline: Moment,
+    ) -> Result<Self, Error> {
+        let mut tip = Tip::new(&known);
+        let reader = Reader { environment, machine };
+        let (head, at) = make::read_head(&reader.environment, known.descriptor.store, deadline).await?;
+        if head.boundary > tip.state.position {
+            return Err(Error::Truncated { boundary: head.boundary, position: tip.state.position });
+        }
+        tip.confirmation.confirm(at);
+        let sent = reader.environment.clock.now();
+        reader.catch_up(&mut tip, deadline).await?;
+        let seen = Seen { token: tip.token(), confirmed: Some(sent), failed: tip.check().err() };
+        let queue = Queue::new(options.queue_transactions, options.queue_bytes);
+        let shared = Shared {
+            reader,
+            descriptor: known.descriptor,
+            options,
+            tip: futures_util::lock::Mutex::new(tip),
+            queue,
+            ledger: Ledger::default(),
+            figures: Counters::default(),
+            store_time: Mutex::default(),
+            last_failure: Mutex::default(),
+            seen: Mutex::new(seen),
+            stopped: Mutex::default(),
+            running: AtomicBool::new(false),
+        };
+        shared.note_store_time(at);
+        Ok(Self { shared: Arc::new(shared) })
+    }
+
+    pub(crate) fn shared(&self) -> &Shared<M> {
+        &self.shared
+    }
+
+    /// What the store is.
+    pub fn descriptor(&self) -> &Descriptor {
+        &self.shared.descriptor
+    }
+
+    /// The machine it drives.
+    pub fn machine(&self) -> &Arc<M> {
+        &self.shared.reader.machine
+    }
+
+    /// Where it lives.
+    pub fn environment(&self) -> &Environment {
+        &self.shared.reader.environment
+    }
+
+    /// The position that this handle has applied.
+    pub fn position(&self) -> Token {
+        lock(&self.shared.seen).token
+    }
+
+    /// The position that is applied, with this replica's digests of the machine's state and of the log's bookkeeping as of it. Equal positions have
+    /// equal digests on every instance.
+    ///
+    /// # Errors
+    /// [`Error::Diverged`]: this replica stopped answering.
+    pub async fn digests(&self) -> Result<(Token, SetHash, SetHash), Error> {
+        let tip = self.shared.tip.lock().await;
+        tip.check()?;
+        Ok((tip.token(), self.machine().summary().digest, tip.state.digest()))
+    }
+
+    /// Counts since the handle was opened.
+    pub fn figures(&self) -> Figures {
+        let Counters { batches, lost_races, failures } = &self.shared.figures;
+        let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        Figures { batches: read(batches), lost_races: read(lost_races), failures: read(failures) }
+    }
+
+    /// The failure that the committer or follower met last, if any.
+    pub fn last_failure(&self) -> Option<Error> {
+        lock(&self.shared.last_failure).clone()
+    }
+
+    /// Whether answers may be given at all.
+    ///
+    /// # Errors
+    /// [`Error::Diverged`]: this replica stopped answering.
+    pub fn check(&self) -> Result<(), Error> {
+        lock(&self.shared.seen).failed.clone().map_or(Ok(()), Err)
+    }
+
+    /// Hands a transaction over for the next batch. It is sent by whoever drives [`run`](Self::run), as soon as no earlier batch is in flight.
+    ///
+    /// # Errors
+    /// [`Error::Overloaded`], [`Error::ReadOnly`], [`Error::Invalid`], [`Error::Closed`]: it was not taken and will not be sent.
+    pub fn submit(&self, transaction: &Transaction, deadline: Moment) -> Result<Pending, Error> {
+        if self.shared.options.read_only {
+            return Err(Error::ReadOnly);
+        }
+        let bytes = transaction.payload.as_ref().map_or(0, bytes::Bytes::len);
+        if bytes > MOST_TRANSACTION_BYTES {
+            return Err(Error::Invalid { reason: format!("{bytes} bytes, at most {MOST_TRANSACTION_BYTES} are allowed") });
+        }
+        self.shared.queue.submit(transaction, &self.environment().clock, deadline)
+    }
+
+    /// Sends what is submitted, until the handle is closed and everything sent is decided. One of the handle's clones drives it at a time.
+    ///
+    /// # Errors
+    /// [`Error::Closed`]: it was told to stop before everything was decided, or somebody drives it already.
+    pub async fn run(&self) -> Result<(), Error> {
+        if self.shared.running.swap(true, Ordering::AcqRel) {
+            return Err(Error::Closed { cause: "another task drives this handle's committer".into() });
+        }
+        let result = committer::run(&self.shared).await;
+        let cause = match &result {
+            Ok(()) => "it was closed".to_owned(),
+            Err(error) => error.to_string(),
+        };
+        self.shared.queue.close(&cause);
+        self.shared.queue.fail(&Error::Closed { cause });
+        self.shared.running.store(false, Ordering::Release);
+        result
+    }
+
+    /// Takes no more transactions, waits until all that were taken are decided, and at the deadline tells the committer to stop.
+    /// Returns the operations that were sent and are still undecided: `resolve` them later, anywhere.
+    pub async fn close(&self, deadline: Moment) -> Vec<OpId> {
+        let clock = &self.environment().clock;
+        self.shared.queue.close("it was closed");
+        while self.shared.running.load(Ordering::Acquire) && clock.now() < deadline {
+            clock.sleep(CLOSE_INTERVAL).await;
+        }
+        self.stop("it was closed");
+        self.shared.ledger.undecided()
+    }
+
+    /// Stops at once: nothing more is taken or repeated, and what waits is refused. What is in flight may still take effect.
+    pub fn stop(&self, cause: &str) {
+        lock(&self.shared.stopped).get_or_insert_with(|| cause.to_owned());
+        self.shared.queue.close(cause);
+        if !self.shared.running.load(Ordering::Acquire) {
+            self.shared.queue.fail(&Error::Closed { cause: cause.to_owned() });
+        }
+    }
+
+    /// Why the handle takes nothing any more, if so.
+    pub fn closed(&self) -> Option<String> {
+        self.shared.queue.closed()
+    }
+
+    /// Applies everything that was committed before the call: a linearizable look at the tail. Callers who come at once share looks.
+    ///
+    /// # Errors
+    /// [`Error`]: the handle stands where it could get to; asking again is safe.
+    pub async fn refresh(&self, deadline: Moment) -> Result<Token, Error> {
+        let clock = &self.environment().clock;
+        let asked = clock.now();
+        let looked = before(&**clock, deadline, async {
+            let mut tip = self.shared.tip.lock().await;
+            let shared = lock(&self.shared.seen).confirmed.is_some_and(|sent| sent > asked);
+            if !shared {
+                let sent = clock.now();
+                let result = self.shared.reader.catch_up(&mut tip, deadline).await;
+                self.shared.publish(&tip);
+                result?;
+                // INV-8: only a look that was sent after a caller asked answers that caller.
+                lock(&self.shared.seen).confirmed = Some(sent);
+            }
+            tip.check()?;
+            Ok(tip.token())
+        });
+        looked.await.unwrap_or(Err(Error::Deadline { doing: "reading the tail of the log" }))
+    }
+
+    /// Makes sure that everything that was committed up to `age` before the call is applied: no request if a look at the tail is younger.
+    ///
+    /// # Errors
+    /// As [`refresh`](Self::refresh).
+    pub async fn refresh_older_than(&self, age: Duration, deadline: Moment) -> Result<Token, Error> {
+        let now = self.environment().clock.now();
+        let young = {
+            let seen = lock(&self.shared.seen);
+            seen.confirmed.is_some_and(|sent| now.since(sent) < age).then(|| seen.failed.clone().map_or(Ok(seen.token), Err))
+        };
+        match young {
+            Some(known) => known,
+            None => self.refresh(deadline).await,
+        }
+    }
+
+    /// Waits until the position of `token` is applied: read your own writes on any instance.
+    ///
+    /// # Errors
+    /// [`Error::ForeignToken`]: of another store; [`Error::RolledBack`]: the log does not reach it, or holds another slot there: it is no matter of waiting.
+    pub async fn reach(&self, token: Token, deadline: Moment) -> Result<Token, Error> {
+        let store = self.shared.descriptor.store;
+        if token.store != store {
+            return Err(Error::ForeignToken { found: token.store, expected: store });
+        }
+        let known = self.position();
+        if known.seq < token.seq {
+            self.refresh(deadline).await?;
+        } else {
+            self.check()?;
+        }
+        let tip = self.shared.tip.lock().await;
+        let position = tip.token();
+        if position.seq < token.seq || position.epoch < token.epoch {
+            let reason = format!(
+                "the token names slot {} of epoch {}, the log ends at {} of epoch {}",
+                token.seq, token.epoch, position.seq, position.epoch
+            );
+            return Err(Error::RolledBack { reason });
+        }
+        if tip.hash_of(token.seq).is_some_and(|hash| hash != token.hash) {
+            return Err(Error::RolledBack { reason: format!("slot {} is not the one the token names", token.seq) });
+        }
+        Ok(position)
+    }
+
+    /// Looks at the tail again and again, soon after changes and seldom without, until the handle is closed. A failure is kept in
+    /// [`last_failure`](Self::last_failure) and tried again.
+    pub async fn follow(&self) {
+        let clock = &self.environment().clock;
+        let LogOptions { poll_shortest, poll_longest, .. } = self.shared.options;
+        let mut pause = poll_shortest;
+        while self.closed().is_none() {
+            clock.sleep(pause).await;
+            let before = self.position().seq;
+            let result = self.refresh(clock.now().after(poll_longest.max(Duration::from_secs(10)))).await;
+            let moved = self.position().seq > before;
+            if let Err(error) = &result
+                && !matches!(error.kind(), ErrorKind::Closed)
+            {
+                *lock(&self.shared.last_failure) = Some(error.clone());
+            }
+            pause = if moved { poll_shortest } else { (pause * 2).min(poll_longest) };
+        }
+    }
+}

@@ -1,0 +1,204 @@
+//! Reading the log: one slot, all slots up to the tail, and whether the tail is the tail.
+
+use std::num::NonZeroUsize;
+use std::sync::Arc;
+
+use brainy_core::codec::{self, CodecError, ObjectKind};
+use brainy_core::{ContentHash, Moment, SequenceNumber};
+use brainy_storage::{Get, GetOptions, Object, StoreTime};
+use futures_util::StreamExt;
+
+use crate::apply::{self, LoadedBatch};
+use crate::batch::{self, Batch, Contents, Transaction};
+use crate::environment::Environment;
+use crate::error::Error;
+use crate::keys;
+use crate::machine::StateMachine;
+use crate::make;
+use crate::slot;
+use crate::tip::{LoadedSlot, Tip};
+
+/// After so many slots found one by one, the rest is listed and read in parallel.
+const SINGLE_READS: u32 = 4;
+/// Slots read at once when far behind.
+const PARALLEL_READS: usize = 16;
+/// Slots taken from one listing.
+const LISTED_SLOTS: NonZeroUsize = NonZeroUsize::new(1_000).expect("not 0");
+
+/// Reads slots into one replica.
+#[derive(Debug)]
+pub(crate) struct Reader<M> {
+    pub(crate) environment: Environment,
+    pub(crate) machine: Arc<M>,
+}
+
+impl<M> Clone for Reader<M> {
+    fn clone(&self) -> Self {
+        Self { environment: self.environment.clone(), machine: Arc::clone(&self.machine) }
+    }
+}
+
+impl<M: StateMachine> Reader<M> {
+    /// Applies every slot there is; returns how many. Afterwards the tip is the tail of the log at a moment after the call, confirmed.
+    ///
+    /// # Errors
+    /// [`Error`]: the tip stands at the last slot that could be applied.
+    pub(crate) async fn catch_up(&self, tip: &mut Tip, deadline: Moment) -> Result<u64, Error> {
+        let before = tip.state.position;
+        let mut singles = 0;
+        let at = loop {
+            if singles == SINGLE_READS {
+                singles = 0;
+                self.catch_up_by_list(tip, deadline).await?;
+            }
+            let seq = tip.next();
+            tip.check_rules()?;
+            let answer = self.environment.read(&keys::slot(seq), GetOptions::whole(), deadline).await?;
+            match answer.value {
+                Get::Found(object) => {
+                    let loaded = self.load(seq, object, Some(tip), deadline).await?;
+                    self.advance(tip, loaded).await?;
+                    singles += 1;
+                }
+                Get::Absent | Get::NotModified => break answer.at,
+            }
+        };
+        let read = tip.state.position - before;
+        if read > 0 {
+            // A directory's newest entries may not survive a power cut yet: nothing may be answered on their strength before they do.
+            self.environment.store.settle(&keys::log()).await?;
+        }
+        self.confirm(tip, at, true, deadline).await?;
+        Ok(read)
+    }
+
+    async fn catch_up_by_list(&self, tip: &mut Tip, deadline: Moment) -> Result<(), Error> {
+        loop {
+            let after = SequenceNumber::new(tip.state.position).map(keys::slot);
+            let page = self.environment.list(&keys::log(), after.as_ref(), LISTED_SLOTS, deadline).await?.value;
+            // A listing may lag: only the gap-free run from here on is taken, the rest is found by number.
+            let wanted = (tip.next().get()..).zip(page.entries.iter().map(|entry| keys::slot_number(&entry.key)));
+            let run: Vec<_> = wanted.map_while(|(next, found)| found.filter(|found| found.get() == next)).collect();
+            let complete = run.len() == page.entries.len();
+            let mut loaded = futures_util::stream::iter(run)
+                .map(|seq| async move {
+                    match self.environment.read(&keys::slot(seq), GetOptions::whole(), deadline).await?.value {
+                        Get::Found(object) => self.load(seq, object, None, deadline).await.map(Some),
+                        Get::Absent | Get::NotModified => Ok(None),
+                    }
+                })
+                .buffered(PARALLEL_READS);
+            let mut any = false;
+            while let Some(next) = loaded.next().await {
+                let Some(next) = next? else { return Ok(()) };
+                tip.check_rules()?;
+                self.advance(tip, next).await?;
+                any = true;
+            }
+            if !(page.more && complete && any) {
+                return Ok(());
+            }
+        }
+    }
+
+    /// The slot in `object` with the transactions of every batch that may apply at `tip` (of every batch, where no tip is given).
+    pub(crate) async fn load(&self, seq: SequenceNumber, object: Object, tip: Option<&Tip>, deadline: Moment) -> Result<LoadedSlot, Error> {
+        let key = keys::slot(seq);
+        if slot::is_tombstone(&object.bytes) {
+            return Err(Error::Truncated { boundary: seq.get(), position: seq.get() - 1 });
+        }
+        let slot = slot::decode(&object.bytes).map_err(|error| Error::bytes(&key, error))?;
+        let mut batches = Vec::with_capacity(slot.batches.len());
+        for bytes in &slot.batches {
+            batches.push(match Batch::decode(bytes) {
+                Err(error @ CodecError::Unsupported { .. }) => return Err(Error::bytes(&key, error)),
+                Err(_) => LoadedBatch::Undecodable,
+                Ok(batch) => {
+                    let needed = tip.is_none_or(|tip| apply::may_apply(&tip.state, &batch, seq.get()));
+                    let transactions = if needed { self.transactions(&batch, deadline).await? } else { None };
+                    LoadedBatch::Known { batch, transactions }
+                }
+            });
+        }
+        Ok(LoadedSlot { slot, batches, revision: object.revision })
+    }
+
+    /// A batch's transactions; none if its blob is gone.
+    async fn transactions(
+        &self,
+        batch: &Batch,
+        deadline: Moment,
+    ) -> Result<Option<Result<Vec<Result<Transaction, CodecError>>, CodecError>>, Error> {
+        match &batch.contents {
+            Contents::Inline(list) => Ok(Some(batch::decode_transactions(list, batch.count))),
+            Contents::Blob(reference) => {
+                let key = keys::blob(batch.base, batch.writer, batch.wseq, reference.hash);
+                let Get::Found(object) = self.environment.read(&key, GetOptions::whole(), deadline).await?.value else { return Ok(None) };
+                let body = codec::open(ObjectKind::Blob, "blob", &object.bytes).map_err(|error| Error::bytes(&key, error))?;
+                if ContentHash::of(body) != reference.hash {
+                    return Err(Error::bytes(&key, CodecError::corrupt("blob", "its content is not what the batch names")));
+                }
+                Ok(Some(batch::decode_transactions(body, batch.count)))
+            }
+        }
+    }
+
+    /// Applies a loaded slot that must be the next one.
+    pub(crate) async fn advance(&self, tip: &mut Tip, loaded: LoadedSlot) -> Result<(), Error> {
+        tip.check_follows(&loaded.slot)?;
+        let seq = loaded.slot.header.seq;
+        for batch in &loaded.batches {
+            if let LoadedBatch::Known { batch, transactions: None } = batch
+                && apply::may_apply(&tip.state, batch, seq.get())
+            {
+                let Contents::Blob(reference) = &batch.contents else { continue };
+                let key = keys::blob(batch.base, batch.writer, batch.wseq, reference.hash).to_string();
+                return Err(Error::Missing { key, reason: "a batch that has to be applied names it" });
+            }
+        }
+        let view = self.machine.fetch(&apply::payloads(&loaded.batches)).await?;
+        let staged = apply::apply::<M>(&tip.state, view, seq, loaded.slot.header.at_ms, &loaded.batches)
+            .map_err(|error| Error::bytes(keys::slot(seq), error))?;
+        tip.install(&*self.machine, staged, &loaded.slot.header, loaded.slot.hash, Some(loaded.revision));
+        Ok(())
+    }
+
+    /// Makes sure that what was just read or created at the tail is not a ghost in a collected stretch of the log. `not_found`: the reply was a 404.
+    ///
+    /// # Errors
+    /// [`Error::Truncated`], [`Error::RolledBack`]: the handle cannot go on from here.
+    pub(crate) async fn confirm(&self, tip: &mut Tip, reply: Option<StoreTime>, not_found: bool, deadline: Moment) -> Result<(), Error> {
+        if tip.confirmation.counts(reply) {
+            if not_found {
+                tip.confirmation.confirm(reply);
+            }
+            return Ok(());
+        }
+        let (head, at) = make::read_head(&self.environment, tip.state.store, deadline).await?;
+        let position = tip.state.position;
+        // INV-9: boundary ≤ position, read after the reply, proves that it told "not yet".
+        if head.boundary > position {
+            return Err(Error::Truncated { boundary: head.boundary, position });
+        }
+        if head.epoch != tip.state.epoch {
+            return Err(Error::RolledBack { reason: format!("ctl/head is in epoch {}, this handle in {}", head.epoch, tip.state.epoch) });
+        }
+        self.check_newest(tip, deadline).await?;
+        tip.confirmation.confirm(at);
+        Ok(())
+    }
+
+    /// INV-10: each confirmation looks whether the own newest slot is still there as it was, so that a bucket that went back is noticed.
+    async fn check_newest(&self, tip: &Tip, deadline: Moment) -> Result<(), Error> {
+        let (Some(revision), Some(seq)) = (&tip.newest, SequenceNumber::new(tip.state.position)) else { return Ok(()) };
+        let options = GetOptions::if_changed_from(revision.clone());
+        let found = self.environment.read(&keys::slot(seq), options, deadline).await?.value;
+        let reason = match found {
+            Get::NotModified => return Ok(()),
+            Get::Found(object) if ContentHash::of(&object.bytes) == tip.state.slot_hash => return Ok(()),
+            Get::Found(_) => format!("slot {seq} is no longer the one this handle applied"),
+            Get::Absent => format!("slot {seq}, which this handle applied, is gone"),
+        };
+        Err(Error::RolledBack { reason })
+    }
+}

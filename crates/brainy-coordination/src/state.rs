@@ -1,0 +1,239 @@
+//! The log's own part of the replicated state: who committed what last, claims, rules, publications.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
+use brainy_core::codec;
+use brainy_core::{ContentHash, Epoch, SetHash, StoreId, WriterId};
+use serde::{Deserialize, Serialize};
+
+use crate::machine::Verdict;
+
+/// How a writer's newest number was decided.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum Decision {
+    /// The batch was applied; one verdict a transaction.
+    Applied(Vec<Verdict>),
+    /// Another writer gave it up.
+    Cancelled,
+    /// A slot's creator could not decode it.
+    Refused,
+}
+
+/// What the state keeps of one writer: its newest decided batch.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct WriterRecord {
+    pub(crate) wseq: u64,
+    /// Of the batch's bytes; none for a cancelled or refused one.
+    pub(crate) hash: Option<ContentHash>,
+    /// The slot that decided it.
+    pub(crate) slot: u64,
+    /// Ordinal of the batch's first transaction in that slot.
+    pub(crate) first_ordinal: u32,
+    pub(crate) decision: Decision,
+}
+
+/// A published manifest.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Publication {
+    pub(crate) seq: u64,
+    pub(crate) token: u64,
+    pub(crate) manifest: String,
+}
+
+/// Everything the log itself replicates. Bounded by the writers of the last 2H slots, the names of leases and the forks.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct LogState {
+    pub(crate) store: StoreId,
+    pub(crate) epoch: Epoch,
+    /// Number of the newest applied slot; 0 before the first.
+    pub(crate) position: u64,
+    /// Its hash; that of `brainy.json` before the first.
+    pub(crate) slot_hash: ContentHash,
+    /// The apply rules of the next slot.
+    pub(crate) rules: u32,
+    pub(crate) scan_base: u64,
+    /// Stale beyond so many slots; a writer is forgotten beyond twice as many.
+    horizon: u64,
+    writers: BTreeMap<WriterId, WriterRecord>,
+    by_slot: BTreeSet<(u64, WriterId)>,
+    claims: BTreeMap<String, u64>,
+    published: Option<Publication>,
+    forks: BTreeMap<StoreId, String>,
+    digest: SetHash,
+    /// The newest slot whose verdict bits a header has stated.
+    stated: u64,
+    /// Verdict bits of the slots after it.
+    unstated: VecDeque<Vec<u8>>,
+}
+
+/// What one slot changes in a [`LogState`].
+#[derive(Clone, Debug, Default)]
+pub(crate) struct LogDelta {
+    pub(crate) writers: BTreeMap<WriterId, WriterRecord>,
+    pub(crate) claims: BTreeMap<String, u64>,
+    pub(crate) rules: Option<u32>,
+    pub(crate) published: Option<Publication>,
+    /// None: the fork is gone.
+    pub(crate) forks: BTreeMap<StoreId, Option<String>>,
+}
+
+impl LogState {
+    pub(crate) fn new(store: StoreId, epoch: Epoch, before_first: u64, slot_hash: ContentHash, rules: u32, horizon: u64) -> Self {
+        Self {
+            store,
+            epoch,
+            position: before_first,
+            slot_hash,
+            rules,
+            scan_base: before_first,
+            horizon,
+            writers: BTreeMap::new(),
+            by_slot: BTreeSet::new(),
+            claims: BTreeMap::new(),
+            published: None,
+            forks: BTreeMap::new(),
+            digest: SetHash::EMPTY,
+            stated: before_first,
+            unstated: VecDeque::new(),
+        }
+    }
+
+    pub(crate) fn writer(&self, writer: WriterId) -> Option<&WriterRecord> {
+        self.writers.get(&writer)
+    }
+
+    #[cfg(test)]
+    pub(crate) fn writer_count(&self) -> usize {
+        self.writers.len()
+    }
+
+    pub(crate) fn horizon(&self) -> u64 {
+        self.horizon
+    }
+
+    pub(crate) fn claim(&self, name: &str) -> u64 {
+        self.claims.get(name).copied().unwrap_or(0)
+    }
+
+    pub(crate) fn claims(&self) -> &BTreeMap<String, u64> {
+        &self.claims
+    }
+
+    pub(crate) fn published_seq(&self) -> u64 {
+        self.published.as_ref().map_or(0, |publication| publication.seq)
+    }
+
+    pub(crate) fn has_fork(&self, child: &StoreId) -> bool {
+        self.forks.contains_key(child)
+    }
+
+    pub(crate) fn stated(&self) -> u64 {
+        self.stated
+    }
+
+    pub(crate) fn unstated(&self) -> &VecDeque<Vec<u8>> {
+        &self.unstated
+    }
+
+    /// Order-free hash of all of it that later slots depend on.
+    pub(crate) fn digest(&self) -> SetHash {
+        self.digest
+    }
+
+    /// The digest after `delta` was installed at slot `position`.
+    pub(crate) fn digest_with(&self, delta: &LogDelta, position: u64) -> SetHash {
+        let mut digest = self.digest;
+        for (writer, record) in &delta.writers {
+            if let Some(old) = self.writers.get(writer) {
+                digest.remove(&writer_element(*writer, old));
+            }
+            digest.insert(&writer_element(*writer, record));
+        }
+        for writer in self.forgotten(position) {
+            if !delta.writers.contains_key(&writer) {
+                digest.remove(&writer_element(writer, &self.writers[&writer]));
+            }
+        }
+        for (name, token) in &delta.claims {
+            if let Some(old) = self.claims.get(name) {
+                digest.remove(&element("claim", name.as_bytes(), old));
+            }
+            digest.insert(&element("claim", name.as_bytes(), token));
+        }
+        if let Some(rules) = delta.rules {
+            digest.remove(&element("rules", &[], &self.rules));
+            digest.insert(&element("rules", &[], &rules));
+        }
+        if let Some(published) = &delta.published {
+            if let Some(old) = &self.published {
+                digest.remove(&element("published", &[], old));
+            }
+            digest.insert(&element("published", &[], published));
+        }
+        for (child, manifest) in &delta.forks {
+            if let Some(old) = self.forks.get(child) {
+                digest.remove(&element("fork", child.as_bytes(), old));
+            }
+            if let Some(manifest) = manifest {
+                digest.insert(&element("fork", child.as_bytes(), manifest));
+            }
+        }
+        digest
+    }
+
+    /// Writers whose newest slot lies more than 2H before `position`: every replica drops them at the same slot, and all their copies are stale by then.
+    fn forgotten(&self, position: u64) -> Vec<WriterId> {
+        let horizon = self.horizon.saturating_mul(2);
+        self.by_slot.iter().take_while(|(slot, _)| position.saturating_sub(*slot) > horizon).map(|(_, writer)| *writer).collect()
+    }
+
+    /// Installs what the next slot changed.
+    pub(crate) fn install(&mut self, delta: LogDelta, slot_hash: ContentHash, scan_base: u64, bits: Vec<u8>, stated: Option<u64>) {
+        let position = self.position + 1;
+        self.digest = self.digest_with(&delta, position);
+        let forgotten = self.forgotten(position);
+        for writer in forgotten {
+            if let Some(record) = self.writers.remove(&writer) {
+                self.by_slot.remove(&(record.slot, writer));
+            }
+        }
+        for (writer, record) in delta.writers {
+            self.by_slot.insert((record.slot, writer));
+            if let Some(old) = self.writers.insert(writer, record) {
+                self.by_slot.remove(&(old.slot, writer));
+                // The same slot may have decided two numbers of one writer.
+                self.by_slot.insert((self.writers[&writer].slot, writer));
+            }
+        }
+        self.claims.extend(delta.claims);
+        if let Some(rules) = delta.rules {
+            self.rules = rules;
+        }
+        if delta.published.is_some() {
+            self.published = delta.published;
+        }
+        for (child, manifest) in delta.forks {
+            match manifest {
+                Some(manifest) => self.forks.insert(child, manifest),
+                None => self.forks.remove(&child),
+            };
+        }
+        self.position = position;
+        self.slot_hash = slot_hash;
+        self.scan_base = scan_base;
+        self.unstated.push_back(bits);
+        if let Some(stated) = stated.filter(|stated| (self.stated..=position).contains(stated)) {
+            let covered = usize::try_from(stated - self.stated).expect("at most as many as are kept").min(self.unstated.len());
+            self.unstated.drain(..covered);
+            self.stated = stated;
+        }
+    }
+}
+
+fn element<T: Serialize>(section: &str, name: &[u8], value: &T) -> ContentHash {
+    ContentHash::of_parts(&[section.as_bytes(), name, &codec::encode(value)])
+}
+
+fn writer_element(writer: WriterId, record: &WriterRecord) -> ContentHash {
+    element("writer", writer.as_bytes(), record)
+}

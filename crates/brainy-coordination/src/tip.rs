@@ -1,0 +1,241 @@
+//! Where one replica stands, and how it takes the next slot in.
+
+use std::collections::VecDeque;
+
+use brainy_core::{ContentHash, SequenceNumber, SetHash, Version};
+use brainy_storage::Revision;
+use bytes::Bytes;
+
+use crate::apply::{self, LoadedBatch, Staged};
+use crate::batch::Batch;
+use crate::confirmation::Confirmation;
+use crate::descriptor::{Descriptor, RULES};
+use crate::error::Error;
+use crate::keys;
+use crate::machine::{StateMachine, Summary};
+use crate::make::Known;
+use crate::slot::{self, Header, Slot, StatedSummary};
+use crate::state::{Decision, LogState};
+use crate::token::{OpId, Token};
+
+/// So many hashes of past slots a handle remembers, to tell a token of a rolled-back future from a known one.
+const REMEMBERED_SLOTS: usize = 1_024;
+
+/// A replica's position in the log, with the bookkeeping as of it.
+#[derive(Debug)]
+pub(crate) struct Tip {
+    pub(crate) state: LogState,
+    pub(crate) confirmation: Confirmation,
+    /// Revision of the newest slot's object, to notice a bucket that went back.
+    pub(crate) newest: Option<Revision>,
+    /// A header that states other figures than this replica has.
+    pub(crate) diverged: Option<(u64, &'static str)>,
+    /// Hashes of the last slots, oldest first; the newest is that of `state.position`.
+    hashes: VecDeque<ContentHash>,
+    /// This replica's figures after the last slots, for headers that lag; oldest first.
+    summaries: VecDeque<(u64, Summary, SetHash)>,
+    summary_lag: usize,
+}
+
+/// How a batch of this handle was decided.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Decided {
+    /// Applied in this slot.
+    Applied { slot: u64, first_ordinal: u32, decision: Decision },
+    /// Cancelled or refused by another writer.
+    Withdrawn(Decision),
+    /// Another batch has our number: our id is shared, ours never applied, nor will it.
+    Foreign,
+    /// Too old to apply in any later slot.
+    Stale,
+}
+
+impl Tip {
+    pub(crate) fn new(known: &Known) -> Self {
+        let Descriptor { store, first_seq, constants, rules, .. } = &known.descriptor;
+        let state = LogState::new(*store, brainy_core::Epoch::FIRST, first_seq - 1, known.hash, *rules, constants.horizon_slots);
+        Self {
+            state,
+            confirmation: Confirmation::new(constants),
+            newest: None,
+            diverged: None,
+            hashes: VecDeque::from([known.hash]),
+            summaries: VecDeque::new(),
+            summary_lag: usize::try_from(constants.summary_lag_slots).unwrap_or(usize::MAX).min(REMEMBERED_SLOTS),
+        }
+    }
+
+    pub(crate) fn next(&self) -> SequenceNumber {
+        SequenceNumber::new(self.state.position + 1).expect("one more than a number is not 0")
+    }
+
+    pub(crate) fn token(&self) -> Token {
+        Token { store: self.state.store, epoch: self.state.epoch, seq: self.state.position, hash: self.state.slot_hash }
+    }
+
+    /// The position after slot `seq`, or the present one where its hash is no longer remembered.
+    pub(crate) fn token_of(&self, seq: u64) -> Token {
+        match self.hash_of(seq) {
+            Some(hash) => Token { store: self.state.store, epoch: self.state.epoch, seq, hash },
+            None => self.token(),
+        }
+    }
+
+    /// Hash of slot `seq`, while it is remembered.
+    pub(crate) fn hash_of(&self, seq: u64) -> Option<ContentHash> {
+        let back = usize::try_from(self.state.position.checked_sub(seq)?).ok()?;
+        self.hashes.get(self.hashes.len().checked_sub(back + 1)?).copied()
+    }
+
+    /// # Errors
+    /// [`Error::Diverged`]: this replica stopped answering.
+    pub(crate) fn check(&self) -> Result<(), Error> {
+        match self.diverged {
+            Some((seq, section)) => Err(Error::Diverged { seq, section }),
+            None => Ok(()),
+        }
+    }
+
+    /// # Errors
+    /// [`Error::Rules`]: the next slot's rules are not known to this build. It reads and writes nothing from there on.
+    pub(crate) fn check_rules(&self) -> Result<(), Error> {
+        if self.state.rules > RULES {
+            return Err(Error::Rules { seq: self.next().get(), rules: self.state.rules, known: RULES });
+        }
+        Ok(())
+    }
+
+    /// Whether `slot` follows this position.
+    ///
+    /// # Errors
+    /// [`Error::ForeignObject`], [`Error::RolledBack`], [`Error::Rules`].
+    pub(crate) fn check_follows(&self, slot: &Slot) -> Result<(), Error> {
+        let Header { seq, previous, store, epoch, .. } = &slot.header;
+        let key = keys::slot(self.next());
+        // INV-3: every object names its store; two stores under one prefix stop each other's users instead of mixing.
+        if *store != self.state.store {
+            return Err(Error::ForeignObject { key: key.to_string(), found: *store, expected: self.state.store });
+        }
+        if *seq != self.next() {
+            let reason = format!("its header says slot {seq}");
+            return Err(Error::bytes(key, brainy_core::CodecError::corrupt("slot", reason)));
+        }
+        // INV-2: the hash chain: a slot names the bytes of the one before it.
+        if *previous != self.state.slot_hash || *epoch != self.state.epoch {
+            let reason = format!("slot {seq} does not follow the slot {} that this handle applied", self.state.position);
+            return Err(Error::RolledBack { reason });
+        }
+        self.check_rules()
+    }
+
+    /// The header and object of the slot that `staged` is, by a creator that holds the whole state.
+    pub(crate) fn slot_of<V>(&self, staged: &Staged<V>, creator: brainy_core::WriterId, at_ms: u64, batch: &Batch) -> (Header, Bytes) {
+        let seq = self.next();
+        let mut verdicts: Vec<_> = self.state.unstated().iter().cloned().collect();
+        verdicts.push(staged.bits.clone());
+        let header = Header {
+            seq,
+            previous: self.state.slot_hash,
+            store: self.state.store,
+            epoch: self.state.epoch,
+            creator,
+            scan_base: self.state.position,
+            rules: self.state.rules,
+            at_ms,
+            tokens: apply::tokens(&self.state),
+            summary: Some(StatedSummary {
+                as_of: seq.get(),
+                counters: staged.summary.counters.clone(),
+                machine: staged.summary.digest,
+                bookkeeping: staged.bookkeeping,
+                verdicts,
+            }),
+        };
+        let object = slot::encode(&header, std::slice::from_ref(&batch.bytes));
+        (header, object)
+    }
+
+    /// Takes the next slot in: its effects become the machine's and the bookkeeping's, its header is compared with them.
+    pub(crate) fn install<M: StateMachine>(
+        &mut self,
+        machine: &M,
+        staged: Staged<M::View>,
+        header: &Header,
+        hash: ContentHash,
+        revision: Option<Revision>,
+    ) {
+        let seq = header.seq.get();
+        let version = Version { epoch: self.state.epoch, seq: header.seq, ordinal: u32::MAX };
+        machine.install(staged.view, version);
+        self.summaries.push_back((seq, staged.summary, staged.bookkeeping));
+        if self.summaries.len() > self.summary_lag.max(1) {
+            self.summaries.pop_front();
+        }
+        // INV-7: header fields never decide effects; a difference stops this replica's answers and names slot and section.
+        let section = header.summary.as_ref().and_then(|stated| self.compare(stated, &staged.bits));
+        let stated = header.summary.as_ref().map(|stated| stated.as_of);
+        self.state.install(staged.delta, hash, header.scan_base, staged.bits, stated);
+        self.hashes.push_back(hash);
+        if self.hashes.len() > REMEMBERED_SLOTS {
+            self.hashes.pop_front();
+        }
+        self.newest = revision;
+        if self.diverged.is_none() {
+            self.diverged = section.map(|section| (seq, section));
+        }
+        if self.diverged.is_some_and(|(seq, _)| staged.overrides.contains(&seq)) {
+            self.diverged = None;
+        }
+    }
+
+    /// The section in which a header differs from this replica. Figures older than this replica remembers are not judged.
+    fn compare(&self, stated: &StatedSummary, bits: &[u8]) -> Option<&'static str> {
+        let covered = usize::try_from(stated.as_of.checked_sub(self.state.stated())?).ok()?;
+        let mine: Vec<&[u8]> = self.state.unstated().iter().map(Vec::as_slice).chain([bits]).take(covered).collect();
+        if stated.verdicts.iter().map(Vec::as_slice).ne(mine) {
+            return Some("verdicts");
+        }
+        let (_, summary, bookkeeping) = self.summaries.iter().find(|(seq, ..)| *seq == stated.as_of)?;
+        if stated.counters != summary.counters {
+            Some("counters")
+        } else if stated.machine != summary.digest {
+            Some("state digest")
+        } else if stated.bookkeeping != *bookkeeping {
+            Some("bookkeeping digest")
+        } else {
+            None
+        }
+    }
+
+    /// What became of a batch, if the state tells.
+    pub(crate) fn decision(&self, batch: &Batch) -> Option<Decided> {
+        self.decision_of(OpId { writer: batch.writer, wseq: batch.wseq, index: 0, base: batch.base, hash: batch.hash })
+    }
+
+    /// What became of an operation's batch, if the state tells. An older number than the writer's newest is [`Decided::Foreign`] only to its owner, who has
+    /// one batch in play: a resolver has to look into the slots.
+    pub(crate) fn decision_of(&self, op: OpId) -> Option<Decided> {
+        let record = self.state.writer(op.writer).filter(|record| record.wseq >= op.wseq);
+        match record {
+            Some(record) if record.wseq > op.wseq => Some(Decided::Foreign),
+            Some(record) => Some(match (&record.decision, record.hash) {
+                (Decision::Applied(_), Some(hash)) if hash == op.hash => {
+                    Decided::Applied { slot: record.slot, first_ordinal: record.first_ordinal, decision: record.decision.clone() }
+                }
+                (Decision::Applied(_), _) => Decided::Foreign,
+                (withdrawn, _) => Decided::Withdrawn(withdrawn.clone()),
+            }),
+            // INV-6: a batch whose base lies more than H slots before every slot still to come never takes effect.
+            None if self.next().get().saturating_sub(op.base) > self.state.horizon() => Some(Decided::Stale),
+            None => None,
+        }
+    }
+}
+
+/// A slot with everything that applying it needs.
+#[derive(Debug)]
+pub(crate) struct LoadedSlot {
+    pub(crate) slot: Slot,
+    pub(crate) batches: Vec<LoadedBatch>,
+    pub(crate) revision: Revision,
+}
