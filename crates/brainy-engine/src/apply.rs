@@ -1,0 +1,218 @@
+//! What a transaction does: a pure function of the view, the context and the bytes. Rules version [`RULES`].
+//!
+//! A change to any result here is a new version of the rules, and the old one stays beside it: a log is read for ever.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use brainy_coordination::{Context, Rejection, Verdict};
+use brainy_core::{
+    Incident, MAX_DETACHED_VERBS, MissingEnds, Noun, NounDraft, NounId, Operation, Precondition, ServiceTag, TypeName, Verb, VerbDraft,
+    VerbId, decode_operations,
+};
+
+use crate::Reason;
+use crate::record::{Item, Record};
+use crate::view::View;
+
+/// The newest version of the apply rules this build knows, and the only one so far.
+pub const RULES: u32 = 1;
+
+/// What a transaction does to an item it names.
+#[derive(Debug)]
+enum Change<T> {
+    /// Nothing: a deletion of what is absent, a relation that is there already.
+    None,
+    Gone,
+    Put(Arc<Record<T>>),
+}
+
+/// A transaction half done: its changes over the view, which stays as it is until all are known to be possible.
+#[derive(Debug)]
+struct Draft<'v> {
+    view: &'v View,
+    context: Context,
+    /// Every noun named as the object of an operation so far, or made as a missing end.
+    nouns: BTreeMap<NounId, Change<Noun>>,
+    /// Every verb named as the object of an operation so far, or gone with its noun.
+    verbs: BTreeMap<VerbId, Change<Verb>>,
+    /// Ends of the verbs put so far.
+    ends: BTreeSet<NounId>,
+}
+
+/// Applies `payload` to `view`: all of it, or nothing where it is rejected.
+pub(crate) fn apply(view: &mut View, context: Context, payload: &[u8]) -> Verdict {
+    let Ok(operations) = decode_operations(payload) else {
+        return Verdict::Rejected(Rejection { operation: 0, code: Rejection::MALFORMED });
+    };
+    if let [Operation::Clear] = operations.as_slice() {
+        return effective(usize::try_from(view.clear()).unwrap_or(usize::MAX));
+    }
+    let mut draft = Draft { view, context, nouns: BTreeMap::new(), verbs: BTreeMap::new(), ends: BTreeSet::new() };
+    for (at, operation) in operations.into_iter().enumerate() {
+        if let Err(reason) = draft.operate(operation) {
+            return Verdict::Rejected(reason.at(at));
+        }
+    }
+    let Draft { nouns, verbs, .. } = draft;
+    let mut changed = 0;
+    for (id, change) in verbs {
+        match change {
+            Change::None => continue,
+            Change::Gone => view.set_verb(id, None),
+            Change::Put(record) => view.set_verb(id, Some(record)),
+        }
+        changed += 1;
+    }
+    for (id, change) in nouns {
+        match change {
+            Change::None => continue,
+            Change::Gone => view.set_noun(id, None),
+            Change::Put(record) => view.set_noun(id, Some(record)),
+        }
+        changed += 1;
+    }
+    effective(changed)
+}
+
+fn effective(changed: usize) -> Verdict {
+    Verdict::Effective { changed: u32::try_from(changed).unwrap_or(u32::MAX) }
+}
+
+impl Draft<'_> {
+    /// Does one operation. Everything it reads of an item no earlier operation has named is as it was before the transaction, so preconditions are
+    /// judged against that.
+    fn operate(&mut self, operation: Operation) -> Result<(), Reason> {
+        match operation {
+            Operation::PutNoun { noun, precondition } => self.put_noun(noun, precondition),
+            Operation::DeleteNoun { id, incident, precondition } => self.delete_noun(id, incident, precondition),
+            Operation::PutVerb { verb, precondition, missing } => self.put_verb(verb, precondition, &missing),
+            Operation::DeleteVerb { id, precondition } => self.delete_verb(id, precondition),
+            Operation::Clear => Err(Reason::ClearNotAlone),
+            _ => Err(Reason::NotKnown),
+        }
+    }
+
+    fn put_noun(&mut self, noun: NounDraft, precondition: Precondition) -> Result<(), Reason> {
+        if self.nouns.contains_key(&noun.id) {
+            return Err(Reason::WrittenTwice);
+        }
+        let old = self.view.noun(&noun.id);
+        check(precondition, old)?;
+        self.view.space.check_noun(noun.vector.as_ref())?;
+        self.write_noun(noun);
+        Ok(())
+    }
+
+    fn write_noun(&mut self, noun: NounDraft) {
+        let created_ms = self.view.noun(&noun.id).map_or(self.context.at_ms, |old| old.item.created_ms);
+        let record = Record::noun(Noun::from_draft(&noun, self.context.version, created_ms, self.context.at_ms));
+        self.nouns.insert(noun.id, Change::Put(record));
+    }
+
+    fn delete_noun(&mut self, id: NounId, incident: Incident, precondition: Precondition) -> Result<(), Reason> {
+        if self.nouns.contains_key(&id) {
+            return Err(Reason::WrittenTwice);
+        }
+        let old = self.view.noun(&id);
+        check(precondition, old)?;
+        if old.is_none() {
+            self.nouns.insert(id, Change::None);
+            return Ok(());
+        }
+        // A verb of before that an operation of this transaction put anew is counted by its new ends only.
+        let standing: Vec<&VerbId> =
+            self.view.incident(&id).filter(|verb| matches!(self.verbs.get(*verb), None | Some(Change::None))).collect();
+        match incident {
+            Incident::Restrict => {
+                if !standing.is_empty() || self.ends.contains(&id) {
+                    return Err(Reason::HasVerbs);
+                }
+            }
+            Incident::Detach => {
+                if standing.len() > MAX_DETACHED_VERBS {
+                    return Err(Reason::TooManyVerbs);
+                }
+                if self.ends.contains(&id) || standing.iter().any(|verb| self.verbs.contains_key(*verb)) {
+                    return Err(Reason::WrittenTwice);
+                }
+                let gone: Vec<VerbId> = standing.into_iter().cloned().collect();
+                self.verbs.extend(gone.into_iter().map(|verb| (verb, Change::Gone)));
+            }
+            _ => return Err(Reason::NotKnown),
+        }
+        self.nouns.insert(id, Change::Gone);
+        Ok(())
+    }
+
+    fn put_verb(&mut self, verb: VerbDraft, precondition: Precondition, missing: &MissingEnds) -> Result<(), Reason> {
+        let id = verb.effective_id();
+        if self.verbs.contains_key(&id) {
+            return Err(Reason::WrittenTwice);
+        }
+        let old = self.view.verb(&id);
+        check(precondition, old)?;
+        self.view.space.check_verb(verb.vector.as_ref())?;
+        // It exists, so its ends do: had this transaction deleted one, the verb would have been named then.
+        if precondition == Precondition::None && verb.id.is_none() && old.is_some_and(|old| old.has_content_of(&verb)) {
+            self.verbs.insert(id, Change::None);
+            return Ok(());
+        }
+        self.need_end(&verb.source, missing, verb.service.as_ref(), Reason::SourceMissing)?;
+        self.need_end(&verb.target, missing, verb.service.as_ref(), Reason::TargetMissing)?;
+        let created_ms = old.map_or(self.context.at_ms, |old| old.item.created_ms);
+        let record = Record::verb(Verb::from_draft(&verb, self.context.version, created_ms, self.context.at_ms));
+        self.ends.insert(verb.source);
+        self.ends.insert(verb.target);
+        self.verbs.insert(id, Change::Put(record));
+        Ok(())
+    }
+
+    fn need_end(&mut self, id: &NounId, missing: &MissingEnds, service: Option<&ServiceTag>, reason: Reason) -> Result<(), Reason> {
+        match self.nouns.get(id) {
+            Some(Change::Put(_)) => return Ok(()),
+            Some(Change::Gone) => return Err(if *missing == MissingEnds::Refuse { reason } else { Reason::WrittenTwice }),
+            Some(Change::None) => {}
+            None if self.view.noun(id).is_some() => return Ok(()),
+            None => {}
+        }
+        match missing {
+            MissingEnds::Refuse => Err(reason),
+            MissingEnds::Create(_) if self.nouns.contains_key(id) => Err(Reason::WrittenTwice),
+            MissingEnds::Create(kind) => {
+                self.write_noun(bare_noun(id, kind, service));
+                Ok(())
+            }
+            _ => Err(Reason::NotKnown),
+        }
+    }
+
+    fn delete_verb(&mut self, id: VerbId, precondition: Precondition) -> Result<(), Reason> {
+        if self.verbs.contains_key(&id) {
+            return Err(Reason::WrittenTwice);
+        }
+        let old = self.view.verb(&id);
+        check(precondition, old)?;
+        let change = if old.is_some() { Change::Gone } else { Change::None };
+        self.verbs.insert(id, change);
+        Ok(())
+    }
+}
+
+/// A missing end as it is made: written by the service that writes the verb.
+fn bare_noun(id: &NounId, kind: &TypeName, service: Option<&ServiceTag>) -> NounDraft {
+    let mut noun = NounDraft::new(id.clone(), kind.clone());
+    noun.service = service.cloned();
+    noun
+}
+
+fn check<T: Item>(precondition: Precondition, item: Option<&Arc<Record<T>>>) -> Result<(), Reason> {
+    match (precondition, item) {
+        (Precondition::None, _) | (Precondition::Absent, None) | (Precondition::Exists, Some(_)) => Ok(()),
+        (Precondition::Absent, Some(_)) => Err(Reason::AlreadyExists),
+        (Precondition::Exists | Precondition::Version(_), None) => Err(Reason::DoesNotExist),
+        (Precondition::Version(version), Some(record)) if record.item.version() == version => Ok(()),
+        (Precondition::Version(_), Some(_)) => Err(Reason::OtherVersion),
+        _ => Err(Reason::NotKnown),
+    }
+}
