@@ -135,6 +135,13 @@ impl Graph {
         let incoming = self.incoming_mut(layer, to);
         let at = incoming.iter().position(|other| *other == from).expect("each link is known at its other end");
         incoming.swap_remove(at);
+        // A list that was long once does not stay so.
+        let before = incoming.capacity();
+        if before >= 4 * incoming.len().max(4) {
+            incoming.shrink_to(before / 2);
+        }
+        let freed = before - incoming.capacity();
+        self.list_bytes -= freed * size_of::<u32>();
     }
 
     /// Puts `chosen` in the place of the node's loose links; they fit, and none is a tie.

@@ -4,6 +4,7 @@ use crate::index::Index;
 use crate::level::level;
 use crate::near::Near;
 use crate::points::same_bits;
+use crate::walk::Bounds;
 use crate::{Error, check_vector};
 
 impl Index {
@@ -46,7 +47,7 @@ impl Index {
         let mut nearest = self.descend(row, self.near(row, entry), top, level + 1);
         for layer in (0..=level.min(top)).rev() {
             let found = self.pool.with(|scratch| {
-                self.walk(row, nearest, self.options.ef_construction, layer, scratch, |_| true, usize::MAX);
+                self.walk(row, nearest, Bounds { layer, ef: self.options.ef_construction, budget: usize::MAX }, scratch, |_| true);
                 scratch.take_found()
             });
             nearest = found[0];

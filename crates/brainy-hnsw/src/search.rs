@@ -3,6 +3,7 @@ use std::num::NonZeroUsize;
 
 use crate::index::Index;
 use crate::near::Near;
+use crate::walk::Bounds;
 use crate::{Error, Hit, check_vector};
 
 /// How many candidates a search keeps when its caller has no other wish. More: better recall, slower in proportion.
@@ -36,14 +37,11 @@ impl Index {
     pub fn search(&self, query: &[f32], k: NonZeroUsize, ef_search: usize) -> Result<Vec<Hit>, Error> {
         let query = self.prepare(query)?;
         let ef = self.candidates(k, ef_search);
-        Ok(match self.plan(ef) {
-            Plan::Scan => self.scan(&query, k.get(), &|_| true),
-            Plan::Walk { budget } => {
-                let found = self.walk_from_entry(&query, ef, |_| true, budget).unwrap_or_default();
-                let hits = self.hits(&found, k.get(), |_| true);
-                self.filled(hits, k, &query, &|_| true)
-            }
-        })
+        let walked = match self.plan(ef) {
+            Plan::Scan => None,
+            Plan::Walk { budget } => self.walk_from_entry(&query, ef, |_| true, budget),
+        };
+        Ok(self.answer(walked, &query, k.get(), &|_| true))
     }
 
     /// As [`search`](Self::search), among the vectors whose key `allow` accepts: always `min(k, number of allowed keys)` hits.
@@ -67,13 +65,7 @@ impl Index {
             Plan::Scan => None,
             Plan::Walk { budget } => self.walk_from_entry(&query, ef, |node| self.points.keys(node).any(allow), budget),
         };
-        Ok(match walked {
-            None => self.scan(&query, k.get(), allow),
-            Some(found) => {
-                let hits = self.hits(&found, k.get(), allow);
-                self.filled(hits, k, &query, allow)
-            }
-        })
+        Ok(self.answer(walked, &query, k.get(), allow))
     }
 
     /// The `k` nearest vectors whose key `allow` accepts, by comparing all of them: what searches are measured against.
@@ -120,7 +112,19 @@ impl Index {
     pub(crate) fn walk_from_entry(&self, query: &[f32], ef: usize, admit: impl Fn(u32) -> bool, budget: usize) -> Option<Vec<Near>> {
         let entry = self.entry?;
         let start = self.descend(query, self.near(query, entry), self.level(entry), 1);
-        self.pool.with(|scratch| self.walk(query, start, ef, 0, scratch, admit, budget).then(|| scratch.take_found()))
+        let bounds = Bounds { layer: 0, ef, budget };
+        self.pool.with(|scratch| self.walk(query, start, bounds, scratch, admit).then(|| scratch.take_found()))
+    }
+
+    /// The hits of a walk, or of a scan if there was none or it gave up.
+    ///
+    /// A walk that ended has no fewer than `k` if so many are allowed: until it has `ef` nodes it goes on to every node that links
+    /// lead to, and ties lead to all of them.
+    fn answer(&self, walked: Option<Vec<Near>>, query: &[f32], k: usize, allow: &dyn Fn(u64) -> bool) -> Vec<Hit> {
+        match walked {
+            Some(found) => self.hits(&found, k, allow),
+            None => self.scan(query, k, allow),
+        }
     }
 
     /// The first `k` allowed keys of nodes that come nearest first.
@@ -137,11 +141,6 @@ impl Index {
         hits.sort_unstable_by(Hit::by_rank);
         hits.truncate(k);
         hits
-    }
-
-    /// `hits`, or the exact answer if the walk found fewer than were asked for and there may be more.
-    fn filled(&self, hits: Vec<Hit>, k: NonZeroUsize, query: &[f32], allow: &dyn Fn(u64) -> bool) -> Vec<Hit> {
-        if hits.len() < k.get().min(self.len()) { self.scan(query, k.get(), allow) } else { hits }
     }
 
     fn scan(&self, query: &[f32], k: usize, allow: &dyn Fn(u64) -> bool) -> Vec<Hit> {

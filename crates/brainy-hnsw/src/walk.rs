@@ -6,6 +6,17 @@ use crate::index::Index;
 use crate::near::Near;
 use crate::scratch::Scratch;
 
+/// How far a walk may go.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Bounds {
+    /// The layer it stays on.
+    pub(crate) layer: usize,
+    /// How many nodes it keeps.
+    pub(crate) ef: usize,
+    /// How many nodes it may compare.
+    pub(crate) budget: usize,
+}
+
 impl Index {
     #[inline]
     pub(crate) fn near(&self, query: &[f32], node: u32) -> Near {
@@ -29,20 +40,12 @@ impl Index {
         nearest
     }
 
-    /// Algorithm 2: the `ef` nearest admitted nodes that a walk over one layer from `start` finds, in `scratch.found`.
+    /// Algorithm 2: the `bounds.ef` nearest admitted nodes that a walk over one layer from `start` finds, in `scratch.found`.
     ///
-    /// Nodes that are not admitted are walked through all the same. False if the walk gave up after comparing more than `budget`
-    /// nodes; then `found` is what it had.
-    pub(crate) fn walk(
-        &self,
-        query: &[f32],
-        start: Near,
-        ef: usize,
-        layer: usize,
-        scratch: &mut Scratch,
-        admit: impl Fn(u32) -> bool,
-        budget: usize,
-    ) -> bool {
+    /// Nodes that are not admitted are walked through all the same. False if the walk gave up after comparing more than its
+    /// budget; then `found` is what it had.
+    pub(crate) fn walk(&self, query: &[f32], start: Near, bounds: Bounds, scratch: &mut Scratch, admit: impl Fn(u32) -> bool) -> bool {
+        let Bounds { layer, ef, budget } = bounds;
         scratch.begin(self.points.slots());
         scratch.see(start.node());
         scratch.candidates.push(Reverse(start));

@@ -61,3 +61,26 @@ fn a_key_that_moves_between_equal_vectors_is_in_one_place() {
     assert_eq!(keys(&b), [(0, 0.0), (2, 0.0), (1, 2.0)]);
     index.check().unwrap();
 }
+
+#[test]
+fn of_more_equal_distances_than_asked_for_the_exact_answer_has_the_least_keys() {
+    // Steps along the axes, under shuffled keys: some rows are twins, the rest different nodes at one distance; nearer ones come late.
+    let mut index = brainy_hnsw::Index::new(400, Metric::L2, brainy_hnsw::Options::default()).unwrap();
+    for at in 0..1_000usize {
+        let mut row = vec![0.0; 400];
+        row[at % 400] = match at {
+            990.. => 0.5,
+            _ if at < 400 => 1.0,
+            _ => -1.0,
+        };
+        index.insert(at as u64 * 577 % 1_000, &row).unwrap();
+    }
+    let query = [0.0; 400];
+    for allowed in [1, 2, 5] {
+        let all: Vec<_> = index.exact(&query, k(1_000), &|key| key % allowed == 0).unwrap();
+        assert_ranked(&all);
+        for count in [1, 5, 11, 12, 50, 199] {
+            assert_eq!(index.exact(&query, k(count), &|key| key % allowed == 0).unwrap(), all[..count], "{count} of 1 in {allowed}");
+        }
+    }
+}

@@ -73,3 +73,19 @@ fn more_hits_than_there_are_vectors_may_be_asked_for() {
         }
     }
 }
+
+#[test]
+fn a_wide_filter_is_answered_without_asking_about_every_vector() {
+    let rows = gaussian(5, 5_000, 8);
+    let index = index(Metric::L2, &rows);
+    for query in rows.iter().step_by(500) {
+        let asked = std::cell::Cell::new(0);
+        let allow = |key: u64| {
+            asked.set(asked.get() + 1);
+            key % 2 == 0
+        };
+        // As many hits as candidates: a filter behind the walk would leave half of them.
+        assert_eq!(index.search_filtered(query, k(40), 40, &allow).unwrap().len(), 40);
+        assert!(asked.get() < 2_500, "asked about {} of 5,000", asked.get());
+    }
+}
