@@ -204,3 +204,36 @@ impl Verb {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Epoch, SequenceNumber};
+
+    #[test]
+    fn a_stored_item_holds_the_draft_whole() {
+        let version = Version { epoch: Epoch::FIRST, seq: SequenceNumber::FIRST, ordinal: 3 };
+        let (id, kind, service) = (NounId::new("a").unwrap(), TypeName::new("t").unwrap(), ServiceTag::new("s").unwrap());
+        let vector = Vector::new([1.0]).unwrap();
+        let metadata = Metadata::from_value(&serde_json::json!({"x": 1})).unwrap();
+        let draft = NounDraft::new(id.clone(), kind.clone())
+            .with_vector(vector.clone())
+            .with_metadata(metadata.clone())
+            .with_service(service.clone());
+        let noun = Noun::from_draft(&draft, version, 5, 6);
+        assert_eq!((&noun.id, &noun.kind, noun.vector.as_ref()), (&id, &kind, Some(&vector)));
+        assert_eq!((&noun.metadata, noun.service.as_ref()), (&metadata, Some(&service)));
+        assert_eq!((noun.version, noun.created_ms, noun.updated_ms), (version, 5, 6));
+
+        let draft = VerbDraft::new(id.clone(), kind.clone(), NounId::new("b").unwrap());
+        assert_eq!(draft.weight, VerbDraft::WEIGHT);
+        let derived = draft.effective_id();
+        let draft = draft.with_vector(vector).with_weight(-2.0).with_metadata(metadata).with_service(service);
+        let verb = Verb::from_draft(&draft, version, 5, 6);
+        assert_eq!((&verb.id, &verb.source, &verb.kind, verb.target.as_str()), (&derived, &id, &kind, "b"));
+        assert_eq!((verb.weight, verb.version, verb.created_ms, verb.updated_ms), (-2.0, version, 5, 6));
+        let given = draft.with_id(VerbId::new("given").unwrap());
+        assert_eq!(Verb::from_draft(&given, version, 5, 6).id.as_str(), "given");
+        assert_ne!(given.content_bytes(), verb.content_bytes());
+    }
+}

@@ -33,3 +33,32 @@ pub struct Statistics {
     /// Bytes of the canonical metadata of existing nouns and verbs.
     pub metadata_bytes: u64,
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::codec;
+
+    proptest! {
+        #[test]
+        fn statistics_survive_their_bytes(counts in any::<[u64; 4]>(), types in prop::collection::btree_map("\\PC{1,8}", any::<u64>(), 0..9)) {
+            let by_type = types.iter().map(|(name, count)| (TypeName::new(name).unwrap(), *count)).collect();
+            let by_service = types.iter().map(|(name, count)| (ServiceTag::new(name).unwrap(), !*count)).collect();
+            let [nouns, verbs, deleted_nouns, metadata_bytes] = counts;
+            let statistics =
+                Statistics { nouns, verbs, deleted_nouns, metadata_bytes, nouns_by_type: by_type, verbs_by_service: by_service, ..Statistics::default() };
+            let bytes = codec::encode(&statistics);
+            prop_assert_eq!(codec::decode::<Statistics>("statistics", &bytes).unwrap(), statistics);
+            prop_assert!(codec::decode::<Statistics>("statistics", &bytes[..bytes.len() - 1]).is_err());
+        }
+    }
+
+    #[test]
+    fn types_are_checked_again_when_read() {
+        // Four counts, then a map of one type with an empty name.
+        assert!(codec::decode::<Statistics>("statistics", &[0, 0, 0, 0, 1, 0, 7, 0, 0, 0, 0, 0, 0, 0]).is_err());
+        assert!(codec::decode::<Statistics>("statistics", &[0, 0, 0, 0, 1, 1, b't', 7, 0, 0, 0, 0, 0, 0, 0]).is_ok());
+    }
+}

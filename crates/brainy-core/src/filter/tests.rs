@@ -342,8 +342,6 @@ fn filters() -> impl Strategy<Value = Value> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(2_000))]
-
     #[test]
     fn a_filter_is_true_where_the_oracle_says_so(filter in filters(), document in documents()) {
         let parsed = Filter::from_json(&filter).unwrap();
