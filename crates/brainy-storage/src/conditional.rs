@@ -79,39 +79,32 @@ pub async fn create(
     // Set once a request of ours may have taken effect, or may still: from then on an error is not ours to return.
     let mut in_doubt = false;
     loop {
-        let last = match attempts.send(store.put(key, body.clone(), Precondition::IfAbsent)).await {
+        let doubt = match attempts.send(store.put(key, body.clone(), Precondition::IfAbsent)).await {
             Some(Ok(Answer { value: Outcome::Committed(revision), at })) => return Ok(Answer::new(Created::Committed(revision), at)),
-            Some(Ok(Answer { value: Outcome::Rejected, at })) => {
-                // The refused request may be a repetition, by us or on the way, of one that took effect.
-                in_doubt = true;
-                attempts.error("the store refused to create it, and does not show what is there").at(at)
-            }
-            Some(Ok(Answer { value: Outcome::Unknown(error), .. })) => {
-                in_doubt = true;
-                error
-            }
-            Some(Err(error)) if passes(&error) => error,
+            // What was refused may be a repetition, by us or on the way, of a request that took effect.
+            Some(Ok(Answer { value: Outcome::Rejected, at })) => attempts.error("it was refused, and nothing is there").at(at),
+            Some(Ok(Answer { value: Outcome::Unknown(error), .. })) => error,
+            Some(Err(error)) if passes(&error) => match (attempts.pause().await, in_doubt) {
+                (true, _) => continue,
+                (false, true) => return Ok(unknown(Created::Unknown, error)),
+                (false, false) => return Err(error),
+            },
             Some(Err(error)) if in_doubt => return Ok(unknown(Created::Unknown, error)),
             Some(Err(error)) => return Err(error),
             None => return Ok(unknown(Created::Unknown, attempts.error("no reply before the deadline"))),
         };
-        let last = if in_doubt {
-            match attempts.send(store.get(key, GetOptions::whole())).await {
-                Some(Ok(Answer { value: Get::Found(object), at })) => {
-                    let created = if object.bytes == body { Created::Committed(object.revision) } else { Created::Rejected(object) };
-                    return Ok(Answer::new(created, at));
-                }
-                // Refused, yet nothing there: it was deleted meanwhile, or the store only said that somebody was at it. Ask again.
-                Some(Ok(Answer { value: Get::Absent | Get::NotModified, .. })) => last,
-                Some(Err(error)) if passes(&error) => error,
-                Some(Err(error)) => return Ok(unknown(Created::Unknown, error)),
-                None => return Ok(unknown(Created::Unknown, last)),
+        in_doubt = true;
+        match attempts.repeat(|| store.get(key, GetOptions::whole())).await {
+            Ok(Answer { value: Get::Found(object), at }) => {
+                let created = if object.bytes == body { Created::Committed(object.revision) } else { Created::Rejected(object) };
+                return Ok(Answer::new(created, at));
             }
-        } else {
-            last
-        };
+            // Not decided. After a refusal: it was deleted meanwhile, or the store only said that somebody was at it.
+            Ok(Answer { value: Get::Absent | Get::NotModified, .. }) => {}
+            Err(error) => return Ok(unknown(Created::Unknown, error)),
+        }
         if !attempts.pause().await {
-            return if in_doubt { Ok(unknown(Created::Unknown, last)) } else { Err(last) };
+            return Ok(unknown(Created::Unknown, doubt));
         }
     }
 }
@@ -122,7 +115,8 @@ pub async fn create(
 /// `standing` is shown the bytes that are there and tells from the marks whether ours was among them. A foreign body after any lost or repeated
 /// request is [`Swapped::Unknown`], never [`Swapped::Rejected`]: ours may have been there and been forgotten.
 ///
-/// One PUT where nothing goes wrong or the only request was refused. The answer's time is that of the reply that decided.
+/// One PUT where nothing goes wrong; a refusal costs one GET more, since a proxy on the way may have sent the request twice. The answer's time is that of the reply
+/// that decided.
 ///
 /// # Errors
 /// [`StoreError`]: nothing was written, nor will be.
@@ -141,51 +135,47 @@ pub async fn swap(
     let mut in_doubt = false;
     let mut repeated = false;
     loop {
-        let last = match attempts.send(store.put(key, body.clone(), Precondition::IfMatch(expected.clone()))).await {
+        let (refused, doubt) = match attempts.send(store.put(key, body.clone(), Precondition::IfMatch(expected.clone()))).await {
             Some(Ok(Answer { value: Outcome::Committed(revision), at })) => return Ok(Answer::new(Swapped::Committed(revision), at)),
-            Some(Ok(Answer { value: Outcome::Rejected, at })) => {
-                if !repeated {
-                    return Ok(Answer::new(Swapped::Rejected, at));
+            Some(Ok(Answer { value: Outcome::Rejected, at })) => (!repeated, attempts.error("a repeated request was refused").at(at)),
+            Some(Ok(Answer { value: Outcome::Unknown(error), .. })) => (false, error),
+            Some(Err(error)) if passes(&error) => match (attempts.pause().await, in_doubt) {
+                (true, _) => {
+                    repeated = true;
+                    continue;
                 }
-                in_doubt = true;
-                attempts.error("the store refused a repeated request, and does not show what is there").at(at)
-            }
-            Some(Ok(Answer { value: Outcome::Unknown(error), .. })) => {
-                in_doubt = true;
-                error
-            }
-            Some(Err(error)) if passes(&error) => error,
+                (false, true) => return Ok(unknown(Swapped::Unknown, error)),
+                (false, false) => return Err(error),
+            },
             Some(Err(error)) if in_doubt => return Ok(unknown(Swapped::Unknown, error)),
             Some(Err(error)) => return Err(error),
             None => return Ok(unknown(Swapped::Unknown, attempts.error("no reply before the deadline"))),
         };
+        in_doubt = true;
         repeated = true;
-        let last = if in_doubt {
-            match attempts.send(store.get(key, GetOptions::whole())).await {
-                Some(Ok(Answer { value: Get::Found(object), at })) => match standing(&object.bytes) {
-                    Standing::Ours => return Ok(Answer::new(Swapped::Committed(object.revision), at)),
-                    Standing::Superseded => return Ok(Answer::new(Swapped::Superseded, at)),
-                    // Not decided: no write of anybody's took effect. The nonce in each body makes an equal revision mean an equal state.
-                    Standing::Foreign if object.revision == expected => last,
-                    Standing::Foreign => {
-                        let error = attempts.error(format!("a reply was lost ({}), and a foreign state is there now", last.reason));
-                        return Ok(Answer::new(Swapped::Unknown(error.at(at)), at));
-                    }
-                },
-                // What changes by compare-and-swap is never deleted; it is not for us to make it anew.
-                Some(Ok(Answer { value: Get::Absent | Get::NotModified, at })) => {
-                    let error = attempts.error(format!("a reply was lost ({}), and nothing is there now", last.reason));
-                    return Ok(Answer::new(Swapped::Unknown(error.at(at)), at));
+        match attempts.repeat(|| store.get(key, GetOptions::whole())).await {
+            Ok(Answer { value: Get::Found(object), at }) => match standing(&object.bytes) {
+                Standing::Ours => return Ok(Answer::new(Swapped::Committed(object.revision), at)),
+                Standing::Superseded => return Ok(Answer::new(Swapped::Superseded, at)),
+                // Our only request was refused, and nothing on the way had made two of it: else our mark would be there.
+                Standing::Foreign if refused => return Ok(Answer::new(Swapped::Rejected, at)),
+                // Not decided: no write of anybody's took effect. The nonce in each body makes an equal revision mean an equal state.
+                Standing::Foreign if object.revision == expected => {}
+                Standing::Foreign => {
+                    let error = attempts.error(format!("{}; a foreign state is there now", doubt.reason)).at(at);
+                    return Ok(unknown(Swapped::Unknown, error));
                 }
-                Some(Err(error)) if passes(&error) => error,
-                Some(Err(error)) => return Ok(unknown(Swapped::Unknown, error)),
-                None => return Ok(unknown(Swapped::Unknown, last)),
+            },
+            Ok(Answer { value: Get::Absent | Get::NotModified, at }) if refused => return Ok(Answer::new(Swapped::Rejected, at)),
+            // What changes by compare-and-swap is never deleted; it is not for us to make it anew.
+            Ok(Answer { value: Get::Absent | Get::NotModified, at }) => {
+                let error = attempts.error(format!("{}; nothing is there now", doubt.reason)).at(at);
+                return Ok(unknown(Swapped::Unknown, error));
             }
-        } else {
-            last
-        };
+            Err(error) => return Ok(unknown(Swapped::Unknown, error)),
+        }
         if !attempts.pause().await {
-            return if in_doubt { Ok(unknown(Swapped::Unknown, last)) } else { Err(last) };
+            return Ok(unknown(Swapped::Unknown, doubt));
         }
     }
 }
@@ -202,7 +192,7 @@ pub async fn read(
     options: GetOptions,
     deadline: Moment,
 ) -> StoreResult<Get> {
-    let attempts = Attempts::new(clock, entropy, deadline, Operation::Get, key)?;
+    let mut attempts = Attempts::new(clock, entropy, deadline, Operation::Get, key)?;
     attempts.repeat(|| store.get(key, options.clone())).await
 }
 
@@ -219,7 +209,7 @@ pub async fn list(
     limit: NonZeroUsize,
     deadline: Moment,
 ) -> StoreResult<Page> {
-    let attempts = Attempts::new(clock, entropy, deadline, Operation::List, prefix)?;
+    let mut attempts = Attempts::new(clock, entropy, deadline, Operation::List, prefix)?;
     attempts.repeat(|| store.list(prefix, after, limit)).await
 }
 
@@ -259,7 +249,7 @@ pub async fn write(
 /// The last [`StoreError`]: any of them may or may not be gone.
 pub async fn delete(store: &dyn Store, clock: &dyn Clock, entropy: &dyn Entropy, keys: &[Key], deadline: Moment) -> StoreResult<()> {
     let Some(first) = keys.first() else { return Ok(Answer::new((), None)) };
-    let attempts = Attempts::new(clock, entropy, deadline, Operation::Delete, first)?;
+    let mut attempts = Attempts::new(clock, entropy, deadline, Operation::Delete, first)?;
     match keys {
         [key] => attempts.repeat(|| store.delete(key)).await,
         keys => attempts.repeat(|| store.delete_many(keys)).await,
@@ -322,7 +312,7 @@ impl<'a> Attempts<'a> {
     }
 
     /// Sends what may be sent any number of times, until there is an answer or no time.
-    async fn repeat<T, F: Future<Output = StoreResult<T>>>(mut self, mut request: impl FnMut() -> F) -> StoreResult<T> {
+    async fn repeat<T, F: Future<Output = StoreResult<T>>>(&mut self, mut request: impl FnMut() -> F) -> StoreResult<T> {
         loop {
             let error = match self.send(request()).await {
                 Some(Err(error)) if passes(&error) => error,

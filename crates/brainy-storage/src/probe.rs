@@ -144,7 +144,7 @@ impl Trial<'_> {
             Get::Found(object) => Some(object),
             Get::Absent | Get::NotModified => None,
         };
-        match (judge(what, answers, &bodies, found.as_ref()), found) {
+        match (judge(what, &self.object, answers, &bodies, found.as_ref()), found) {
             (Verdict::Exact, Some(found)) => Ok(found),
             (Verdict::Exact, None) => Err(Refusal::Broken(what, "what was written is not there".into())),
             (Verdict::Broken(seen), _) => Err(Refusal::Broken(what, seen)),

@@ -53,7 +53,7 @@ pub(crate) async fn race(
 }
 
 /// What the answers to `bodies` prove, given what lies under the key after all of them. `what` names the writes, as in "racing creates".
-pub(crate) fn judge(what: &str, answers: Vec<Answered>, bodies: &[Bytes], found: Option<&Object>) -> Verdict {
+pub(crate) fn judge(what: &str, key: &Key, answers: Vec<Answered>, bodies: &[Bytes], found: Option<&Object>) -> Verdict {
     let total = bodies.len();
     let winner = found.and_then(|found| bodies.iter().position(|body| *body == found.bytes));
     let accepted = answers.iter().filter(|answer| matches!(answer, Answered::Committed(_))).count();
@@ -73,9 +73,14 @@ pub(crate) fn judge(what: &str, answers: Vec<Answered>, bodies: &[Bytes], found:
         };
     }
     if let Some(winner) = winner {
-        return match &answers[winner] {
-            Answered::Unknown(_) => Verdict::Exact,
-            _ => Verdict::Broken(format!("one of {total} {what} took effect although the store said that it did not")),
+        return match answers.into_iter().nth(winner) {
+            Some(Answered::Rejected | Answered::Failed(_)) => {
+                let reason = format!(
+                    "one of {total} {what} was refused and took effect all the same: something repeats requests, or the store errs"
+                );
+                Verdict::Undecided(StoreError::new(ErrorKind::Unavailable, Operation::Put, key, reason))
+            }
+            _ => Verdict::Exact,
         };
     }
     match answers.into_iter().find_map(|answer| match answer {

@@ -42,7 +42,7 @@ async fn contest(ground: &Ground, what: &str, key: &Key, condition: &Preconditio
         Get::Found(object) => Some(object),
         Get::Absent | Get::NotModified => None,
     };
-    match judge(what, answers, &bodies, found.as_ref()) {
+    match judge(what, key, answers, &bodies, found.as_ref()) {
         Verdict::Exact => found.ok_or_else(|| Seen("what won is not there".into())),
         Verdict::Broken(seen) => Err(Seen(seen)),
         Verdict::Undecided(error) => Err(error.into()),

@@ -55,7 +55,6 @@ fn each_lie_breaks_the_guarantee_that_it_is_about() {
             &[
                 "exactly_one_of_racing_creates_wins",
                 "exactly_one_of_racing_updates_wins",
-                "a_counter_raised_by_compare_and_swap_is_exact",
                 "a_create_over_an_object_is_refused_and_changes_nothing",
                 "an_update_of_a_stale_revision_is_refused_and_changes_nothing",
                 "an_update_of_an_absent_object_is_refused_and_makes_nothing",

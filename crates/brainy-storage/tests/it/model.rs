@@ -35,7 +35,7 @@ enum Request {
 }
 
 fn condition() -> impl Strategy<Value = Condition> {
-    prop_oneof![Just(Condition::None), Just(Condition::IfAbsent), 3 => Just(Condition::Current), (0..4_u8).prop_map(Condition::Of)]
+    prop_oneof![1 => Just(Condition::None), 1 => Just(Condition::IfAbsent), 3 => Just(Condition::Current), 1 => (0..4_u8).prop_map(Condition::Of)]
 }
 
 fn request() -> impl Strategy<Value = Request> {
