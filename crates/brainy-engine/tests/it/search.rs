@@ -30,7 +30,7 @@ fn k(k: usize) -> NonZeroUsize {
 }
 
 fn at(name: &str, seed: u64) -> NounDraft {
-    let metadata = Metadata::from_value(&json!({ "seed": seed, "even": seed % 2 == 0 })).unwrap();
+    let metadata = Metadata::from_value(&json!({ "seed": seed, "even": seed.is_multiple_of(2) })).unwrap();
     noun(name).with_vector(vector(&point(seed))).with_metadata(metadata)
 }
 
@@ -229,12 +229,8 @@ fn a_query_without_a_distance_is_refused_by_name() {
     broken[2] = f32::INFINITY;
     assert_eq!(refused(broken.clone()), Error::Query(VectorError::NotFinite { at: 2, value: f32::INFINITY }));
     broken[2] = f32::NAN;
-    let error = refused_nan(&engine, broken);
+    let error = engine.search(&SearchQuery::new(broken, k(1))).unwrap_err();
     assert!(matches!(error, Error::Query(VectorError::NotFinite { at: 2, .. })), "{error:?}");
-}
-
-fn refused_nan(engine: &Engine, vector: Vec<f32>) -> Error {
-    engine.search(&SearchQuery::new(vector, k(1))).unwrap_err()
 }
 
 #[test]
