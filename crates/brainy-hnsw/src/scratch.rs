@@ -92,10 +92,11 @@ mod tests {
 
     #[test]
     fn no_walk_sees_the_stamps_of_another_even_when_the_counter_wraps() {
-        let mut scratch = Scratch { walk: u32::MAX - 1, ..Scratch::default() };
-        for _ in 0..4 {
+        let mut scratch = Scratch::default();
+        for walk in [0, u32::MAX, 1, u32::MAX - 1, u32::MAX] {
+            scratch.walk = walk;
             scratch.begin(3);
-            assert!(scratch.see(2));
+            assert!(scratch.see(2), "after walk {walk}");
             assert!(!scratch.see(2));
             assert!(scratch.see(0));
         }

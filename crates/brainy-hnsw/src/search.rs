@@ -108,10 +108,15 @@ impl Index {
         if scan <= walk { Plan::Scan } else { Plan::Walk { budget: scan } }
     }
 
+    /// Where a walk on layer 0 starts: what the layers above lead to.
+    pub(crate) fn start(&self, query: &[f32]) -> Option<Near> {
+        let entry = self.entry?;
+        Some(self.descend(query, self.near(query, entry), self.level(entry), 1))
+    }
+
     /// The nearest admitted nodes, nearest first; none if the budget ran out.
     pub(crate) fn walk_from_entry(&self, query: &[f32], ef: usize, admit: impl Fn(u32) -> bool, budget: usize) -> Option<Vec<Near>> {
-        let entry = self.entry?;
-        let start = self.descend(query, self.near(query, entry), self.level(entry), 1);
+        let start = self.start(query)?;
         let bounds = Bounds { layer: 0, ef, budget };
         self.pool.with(|scratch| self.walk(query, start, bounds, scratch, admit).then(|| scratch.take_found()))
     }

@@ -42,7 +42,7 @@ fn the_walk_alone_meets_every_node_after_any_churn() {
         let mut index = index(m, &rows);
         assert_walk_meets_all(&index, &rows[7]);
         for key in 0..400 {
-            if mix(key) % 3 != 0 {
+            if !mix(key).is_multiple_of(3) {
                 assert!(index.remove(key));
             }
             if key % 20 == 0 {
@@ -179,10 +179,9 @@ fn a_walk_compares_a_small_part_of_the_nodes() {
 fn a_walk_starts_near_the_query_because_of_the_upper_layers() {
     let rows = uniform(10, 6_000, 4);
     let index = index(8, &rows);
-    let entry = index.entry.unwrap();
     let mut nearer = 0;
     for query in uniform(11, 100, 4) {
-        let start = index.descend(&query, index.near(&query, entry), index.level(entry), 1);
+        let start = index.start(&query).unwrap();
         let rank = rows.iter().filter(|row| index.distance.between(row, &query) < start.distance()).count();
         nearer += usize::from(rank < 300);
     }

@@ -38,9 +38,9 @@ fn assert_equals_oracle(index: &Index, oracle: &BTreeMap<u64, Vec<f32>>, query: 
     let mut expected: Vec<Hit> = oracle.iter().map(between).collect();
     expected.sort_by(Hit::by_rank);
     assert_eq!(index.len(), oracle.len());
-    assert_eq!(index.exact(query, k(1_000), &|_| true).unwrap(), expected);
-    assert_eq!(index.search(query, k(1_000), 1).unwrap(), expected, "all were asked for");
-    let first = index.search(query, k(1), 2).unwrap();
+    assert_eq!(index.exact(query, k(1_000), &|_| true).expect("the query is valid"), expected);
+    assert_eq!(index.search(query, k(1_000), 1).expect("the query is valid"), expected, "all were asked for");
+    let first = index.search(query, k(1), 2).expect("the query is valid");
     assert_eq!(first.len(), oracle.len().min(1));
     assert_ranked(&first);
 }

@@ -28,7 +28,7 @@ impl Chance {
     }
 
     pub(crate) fn below(&mut self, bound: u64) -> u64 {
-        (u128::from(self.next()) * u128::from(bound) >> 64) as u64
+        ((u128::from(self.next()) * u128::from(bound)) >> 64) as u64
     }
 
     /// Normally distributed, mean 0, variance 1: Box and Muller, 1958.
@@ -77,27 +77,27 @@ pub(crate) fn packages() -> Option<Rows> {
 }
 
 pub(crate) fn index(metric: Metric, rows: &[Vec<f32>]) -> Index {
-    let mut index = Index::new(rows[0].len(), metric, Options::default()).unwrap();
+    let mut index = Index::new(rows[0].len(), metric, Options::default()).expect("the options are valid");
     for (key, row) in (0..).zip(rows) {
-        assert!(!index.insert(key, row).unwrap(), "key {key} is new");
+        assert!(!index.insert(key, row).expect("the rows are valid"), "key {key} is new");
     }
     index
 }
 
 pub(crate) fn k(k: usize) -> NonZeroUsize {
-    NonZeroUsize::new(k).unwrap()
+    NonZeroUsize::new(k).expect("tests ask for one or more")
 }
 
 /// The share of distinct returned rows that are no farther than the exact tenth: ties count, a row returned twice counts once.
 pub(crate) fn recall_at_10(index: &Index, queries: &[Vec<f32>], ef_search: usize) -> f64 {
     let (mut good, mut wanted) = (0, 0);
     for query in queries {
-        let exact = index.exact(query, k(10), &|_| true).unwrap();
-        let mut hits = index.search(query, k(10), ef_search).unwrap();
+        let exact = index.exact(query, k(10), &|_| true).expect("the queries are valid");
+        let mut hits = index.search(query, k(10), ef_search).expect("the queries are valid");
         assert_ranked(&hits);
         hits.sort_by_key(|hit| hit.key);
         hits.dedup_by_key(|hit| hit.key);
-        let limit = exact.last().unwrap().distance;
+        let limit = exact.last().expect("the index is not empty").distance;
         good += hits.iter().filter(|hit| hit.distance <= limit).count();
         wanted += exact.len();
     }

@@ -8,7 +8,7 @@ fn a_filter_of_any_selectivity_fills_k_with_allowed_keys_alone() {
     let index = index(Metric::L2, &rows);
     // How many keys are allowed, and the recall asked for.
     for (every, least) in [(1u64, 0.95), (2, 0.95), (10, 0.95), (100, 1.0), (5_000, 1.0), (0, 1.0)] {
-        let allow = |key: u64| every != 0 && key % every == 0;
+        let allow = |key: u64| every != 0 && key.is_multiple_of(every);
         let allowed = (0..5_000).filter(|key| allow(*key)).count();
         let (mut good, mut wanted) = (0, 0);
         for query in rows.iter().step_by(97) {
@@ -82,7 +82,7 @@ fn a_wide_filter_is_answered_without_asking_about_every_vector() {
         let asked = std::cell::Cell::new(0);
         let allow = |key: u64| {
             asked.set(asked.get() + 1);
-            key % 2 == 0
+            key.is_multiple_of(2)
         };
         // As many hits as candidates: a filter behind the walk would leave half of them.
         assert_eq!(index.search_filtered(query, k(40), 40, &allow).unwrap().len(), 40);

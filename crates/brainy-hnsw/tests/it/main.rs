@@ -1,4 +1,5 @@
 //! What `brainy_hnsw` promises, through its public interface.
+#![expect(clippy::print_stdout, reason = "measured recall and what was not run belong in the output")]
 
 mod churn;
 mod data;

@@ -13,7 +13,7 @@ fn check(name: &str, metric: Metric, ef_search: usize, at_least: f64, rows: Rows
     let rows: Rows = rows.into_iter().map(|(_, row)| row).collect();
     let mut index = index(metric, &rows);
     let judge = |state: &str, index: &brainy_hnsw::Index| {
-        index.check().unwrap();
+        index.check().expect("the graph is whole");
         let recall = recall_at_10(index, &queries, ef_search);
         println!("{name}: {} rows, {state}: recall@10 {recall:.4} at ef_search {ef_search}", index.len());
         assert!(recall >= at_least, "{name}, {state}: {recall}");
@@ -24,7 +24,7 @@ fn check(name: &str, metric: Metric, ef_search: usize, at_least: f64, rows: Rows
     }
     judge("half deleted", &index);
     for (key, row) in (0..).zip(&rows).filter(|(key, _)| key % 2 == 0) {
-        assert!(!index.insert(key, row).unwrap());
+        assert!(!index.insert(key, row).expect("the rows are valid"));
     }
     assert_eq!(index.len(), rows.len());
     judge("put back", &index);

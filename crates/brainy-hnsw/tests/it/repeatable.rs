@@ -4,9 +4,10 @@ use brainy_hnsw::{Hit, Index, Options};
 use crate::data::{clustered, index, k};
 
 fn churned(seed: u64, rows: &[Vec<f32>]) -> Index {
-    let mut index = Index::new(rows[0].len(), Metric::L2, Options::default().with_m(4).with_ef_construction(16).with_seed(seed)).unwrap();
+    let mut index = Index::new(rows[0].len(), Metric::L2, Options::default().with_m(4).with_ef_construction(16).with_seed(seed))
+        .expect("the options are valid");
     for (key, row) in (0..).zip(rows) {
-        index.insert(key, row).unwrap();
+        index.insert(key, row).expect("the rows are valid");
         if key % 3 == 2 {
             index.remove(key - 1);
         }
