@@ -129,8 +129,8 @@ fn depth_and_size_are_bounded() {
     let nest = |levels: usize| (0..levels).fold(json!({"a": 1}), |inner, _| json!({ "$not": inner }));
     Filter::from_json(&nest(MAX_FILTER_DEPTH)).unwrap();
     Filter::from_json(&nest(MAX_FILTER_DEPTH + 1)).unwrap_err();
-    Filter::from_json(&nest(5_000)).unwrap_err();
-    let fields = (0..5_000).fold(json!({"$gt": 1}), |inner, _| json!({ "$not": inner }));
+    Filter::from_json(&nest(500)).unwrap_err();
+    let fields = (0..500).fold(json!({"$gt": 1}), |inner, _| json!({ "$not": inner }));
     Filter::from_json(&json!({ "a": fields })).unwrap_err();
     let value = (0..=MAX_METADATA_DEPTH).fold(json!(1), |inner, _| json!([inner]));
     Filter::from_json(&json!({ "a": value })).unwrap_err();
