@@ -1,1 +1,14 @@
-//! brainy-storage-s3
+#![doc = include_str!("../README.md")]
+
+mod client;
+mod foreign;
+mod note;
+mod options;
+mod store;
+mod transport;
+mod verdict;
+
+pub use object_store;
+
+pub use options::{AccessKey, S3Options};
+pub use store::S3Store;

@@ -7,11 +7,10 @@ mod content;
 mod fault;
 mod serve;
 
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpListener};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 
-use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 
 pub use content::Mode;
@@ -56,9 +55,11 @@ impl S3Endpoint {
     /// # Errors
     /// The port is taken.
     pub fn start_on(port: u16, mode: Mode) -> std::io::Result<Self> {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_io().enable_time().build()?;
-        let listener = runtime.block_on(TcpListener::bind(("127.0.0.1", port)))?;
+        let listener = TcpListener::bind(("127.0.0.1", port))?;
+        listener.set_nonblocking(true)?;
         let address = listener.local_addr()?;
+        // Its own, on its own thread, so that a test with any runtime, or none, can start it.
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_io().enable_time().build()?;
         let shared = Arc::new(Shared::new(mode));
         let (stop, stopped) = oneshot::channel();
         let serving = Arc::clone(&shared);

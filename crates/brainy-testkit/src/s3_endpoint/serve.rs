@@ -60,7 +60,8 @@ impl std::error::Error for Cut {}
 type Reply = Response<BoxBody<Bytes, Cut>>;
 
 /// Serves until the handle's sender is gone.
-pub(crate) async fn run(listener: TcpListener, shared: Arc<Shared>, mut stopped: oneshot::Receiver<()>) {
+pub(crate) async fn run(listener: std::net::TcpListener, shared: Arc<Shared>, mut stopped: oneshot::Receiver<()>) {
+    let listener = TcpListener::from_std(listener).expect("a listener that does not block fits this runtime");
     let mut builder = S3ServiceBuilder::new(Service(Arc::clone(&shared.content)));
     builder.set_auth(SimpleAuth::from_single(ACCESS_KEY, SECRET_KEY));
     let service = builder.build();
