@@ -120,3 +120,33 @@ impl std::fmt::Debug for Prefix {
         write!(f, "{}/", self.0)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_plain_relative_names_are_keys() {
+        for text in ["a", "log/00000000000000000001", "a/b/c", "...", ".a", "a.", "-", "brainy.json", &"x".repeat(MAX_SEGMENT_BYTES)] {
+            assert_eq!(Key::new(text).unwrap().as_str(), text);
+            assert_eq!(Prefix::new(text).unwrap().as_str(), text);
+        }
+        let (long, deep) = ("x".repeat(MAX_SEGMENT_BYTES + 1), "x/".repeat(MAX_KEY_BYTES / 2) + "x");
+        for text in
+            ["", "/", "/a", "a/", "a//b", ".", "..", "a/../b", "./a", "A", "é", "a b", "a\0", "a\\b", "+lock", "a%2f", "~", &long, &deep]
+        {
+            assert!(Key::new(text).is_err(), "{text:?}");
+            assert!(Prefix::new(text).is_err(), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn a_prefix_is_a_folder_and_not_a_beginning() {
+        let log = Prefix::new("log").unwrap();
+        assert!(log.contains(&Key::new("log/1").unwrap()));
+        assert!(!log.contains(&Key::new("logs/1").unwrap()));
+        assert!(!log.contains(&Key::new("log").unwrap()));
+        assert!(Prefix::root().contains(&Key::new("log").unwrap()));
+        assert_eq!((log.start().as_str(), Prefix::root().start().as_str()), ("log/", ""));
+    }
+}

@@ -143,3 +143,35 @@ impl Store for InMemoryStore {
         Capabilities { has_time: self.clock.is_some(), linearizable_list: true, shared: false }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use futures_executor::block_on;
+
+    use super::*;
+
+    #[test]
+    fn a_name_is_one_store_in_this_process_and_no_name_is_none_of_them() {
+        let key = Key::new("a").unwrap();
+        let put = |store: &InMemoryStore| block_on(store.put(&key, Bytes::new(), Precondition::IfAbsent)).unwrap().value;
+        assert!(matches!(put(&InMemoryStore::named("names/one")), Outcome::Committed(_)));
+        assert!(matches!(put(&InMemoryStore::named("names/one")), Outcome::Rejected));
+        assert!(matches!(put(&InMemoryStore::named("names/two")), Outcome::Committed(_)));
+        assert!(matches!(put(&InMemoryStore::new()), Outcome::Committed(_)));
+        assert_eq!(InMemoryStore::named("names/one").location(), "memory://names/one");
+        assert_eq!(InMemoryStore::new().location(), "memory://");
+    }
+
+    #[test]
+    fn replies_carry_the_time_of_the_clock_that_was_given_errors_included() {
+        let plain = InMemoryStore::new();
+        let timed = plain.clone().with_store_clock(Arc::new(brainy_core::SystemClock));
+        let key = Key::new("a").unwrap();
+        block_on(async {
+            assert_eq!(plain.put(&key, Bytes::new(), Precondition::None).await.unwrap().at, None);
+            assert!(timed.get(&key, GetOptions::whole()).await.unwrap().at.is_some());
+            assert!(timed.get(&key, GetOptions::range(5..6)).await.unwrap_err().store_time().is_some());
+            assert!(timed.capabilities().has_time && !plain.capabilities().has_time);
+        });
+    }
+}

@@ -23,7 +23,7 @@ struct World {
 impl World {
     fn scripted(script: &[Fault]) -> Self {
         let recorder = Arc::new(Recorder::default());
-        let store = FaultStore::scripted(recorder.clone() as Arc<dyn Store>, script.iter().copied());
+        let store = FaultStore::scripted(Arc::<Recorder>::clone(&recorder), script.iter().copied());
         Self { recorder, store, clock: LeapClock::default(), entropy: SeededEntropy::new(1) }
     }
 
@@ -198,7 +198,7 @@ fn a_swap_that_was_overwritten_meanwhile_finds_itself_among_the_marks() {
 /// Several writers, each request failing in any way: what they are told is compared with what ever took effect.
 fn check_claims(seed: u64) {
     let recorder = Arc::new(Recorder::default());
-    let store = FaultStore::seeded(recorder.clone() as Arc<dyn Store>, seed, Faults::all(400));
+    let store = FaultStore::seeded(Arc::<Recorder>::clone(&recorder), seed, Faults::all(400));
     let (clock, entropy) = (LeapClock::default(), SeededEntropy::new(seed));
     let head = key("head");
     block_on(recorder.store.put(&head, Counter::default().encode(), Precondition::None)).unwrap();
@@ -291,7 +291,7 @@ fn a_request_that_is_wrong_is_not_sent_again() {
 #[test]
 fn an_answer_carries_the_time_of_the_reply_that_decided() {
     let clock = Arc::new(LeapClock::default());
-    let store = brainy_storage::InMemoryStore::new().with_store_clock(clock.clone());
+    let store = brainy_storage::InMemoryStore::new().with_store_clock(Arc::<LeapClock>::clone(&clock));
     let entropy = SeededEntropy::new(1);
     let deadline = clock.now().after(Duration::from_secs(9));
     block_on(clock.sleep(Duration::from_secs(3)));

@@ -78,7 +78,7 @@ fn each_lie_breaks_the_guarantee_that_it_is_about() {
 #[test]
 fn a_run_leaves_nothing_behind_and_an_error_is_reported_by_name() {
     let inner = Arc::new(InMemoryStore::new());
-    let store = FaultStore::scripted(inner.clone() as Arc<dyn Store>, [Fault::Refused]);
+    let store = FaultStore::scripted(Arc::<InMemoryStore>::clone(&inner), [Fault::Refused]);
     let report = report(&[Arc::new(store)], quick());
     assert_eq!(report.broken.len(), 1, "{report}");
     assert_eq!(report.broken[0].guarantee, CHECKS[0].guarantee);

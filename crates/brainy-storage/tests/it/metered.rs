@@ -13,7 +13,7 @@ use crate::support::key;
 #[test]
 fn requests_and_bytes_are_counted_by_operation_and_outcome() {
     let faults = Arc::new(FaultStore::scripted(Arc::new(InMemoryStore::new()), []));
-    let store = Metered::<dyn Store>::new(faults.clone());
+    let store = Metered::<dyn Store>::new(Arc::<FaultStore>::clone(&faults));
     block_on(async {
         let name = key("log/1");
         let Outcome::Committed(revision) = store.put(&name, Bytes::from("12345"), Precondition::IfAbsent).await.unwrap().value else {

@@ -1,5 +1,4 @@
 //! A directory answers every sequence of requests exactly as memory does.
-#![cfg(unix)]
 
 use std::num::NonZeroUsize;
 

@@ -49,7 +49,7 @@ fn a_store_that_lies_is_refused_with_the_check_and_what_was_seen() {
         (Lie::AlwaysChanged, "a read of what has not changed", "the store sent the object"),
     ] {
         let inner = Arc::new(InMemoryStore::new());
-        let store = LyingStore::new(inner.clone(), lie);
+        let store = LyingStore::new(Arc::<InMemoryStore>::clone(&inner), lie);
         let error = try_out(&store).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Unsupported, "{lie:?}");
         let text = error.to_string();
@@ -63,7 +63,7 @@ fn lost_replies_are_not_taken_for_lies_nor_the_reverse() {
     let mut passed = 0;
     for seed in 0..200 {
         let inner = Arc::new(InMemoryStore::new());
-        let store = FaultStore::seeded(inner.clone(), seed, Faults::all(250));
+        let store = FaultStore::seeded(Arc::<InMemoryStore>::clone(&inner), seed, Faults::all(250));
         match block_on(probe(&store, &LeapClock::default(), &OsEntropy)) {
             Ok(_) => passed += 1,
             Err(ProbeError::NoAnswer { .. }) => {}
