@@ -1,0 +1,316 @@
+//! How a handle is opened.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use brainy_coordination::{Constants, Environment, LogOptions, NewStore, Space};
+use brainy_core::{Clock, Entropy, Metric, OsEntropy, ServiceTag, SystemClock};
+use brainy_engine::EngineOptions;
+use brainy_storage::{Metered, Store};
+
+use crate::error::Error;
+use crate::freshness::Freshness;
+use crate::handle::Brainy;
+use crate::location::Location;
+
+/// What a handle may do.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Mode {
+    /// Reads, searches and writes.
+    #[default]
+    ReadWrite,
+    /// Reads and searches, and follows what others write.
+    ReadOnly,
+    /// Reads and searches the state at which it was opened, for ever.
+    Frozen,
+    /// Reads by id and graph, and writes; keeps no vector index, so it cannot search and needs less memory and time.
+    WriteOnly,
+}
+
+impl Mode {
+    pub(crate) const fn writes(self) -> bool {
+        matches!(self, Self::ReadWrite | Self::WriteOnly)
+    }
+}
+
+/// What a handle's calls do unless they are told otherwise.
+#[derive(Clone, Debug)]
+pub(crate) struct CallDefaults {
+    pub(crate) deadline: Duration,
+    pub(crate) freshness: Freshness,
+    pub(crate) service: Option<ServiceTag>,
+}
+
+/// Opens or makes a store, with everything that can be chosen about the handle.
+#[derive(Clone, Debug)]
+pub struct Builder {
+    url: String,
+    store: Option<Arc<dyn Store>>,
+    clock: Arc<dyn Clock>,
+    entropy: Arc<dyn Entropy>,
+    dimension: Option<usize>,
+    metric: Option<Metric>,
+    verb_dimension: Option<usize>,
+    constants: Option<Constants>,
+    mode: Mode,
+    defaults: CallDefaults,
+    follow: bool,
+    probe: bool,
+    allow_network: bool,
+    log: LogOptions,
+    engine: EngineOptions,
+}
+
+/// Everything an opened handle is made from.
+pub(crate) struct Parts {
+    pub(crate) environment: Environment,
+    pub(crate) metered: Arc<Metered>,
+    pub(crate) mode: Mode,
+    pub(crate) defaults: CallDefaults,
+    pub(crate) follow: bool,
+    pub(crate) probe: bool,
+    pub(crate) log: LogOptions,
+    pub(crate) engine: EngineOptions,
+    pub(crate) new: Option<NewStore>,
+}
+
+/// Whether a store is made, opened, or either.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Intent {
+    Create,
+    Open,
+    OpenOrCreate,
+}
+
+impl Builder {
+    /// Default of [`deadline`](Self::deadline).
+    pub const DEADLINE: Duration = Duration::from_secs(30);
+    /// Default of [`freshness`](Self::freshness): answers are at most this old.
+    pub const FRESHNESS: Duration = Duration::from_secs(1);
+
+    pub(crate) fn new(url: impl Into<String>) -> Self {
+        Self {
+            url: url.into(),
+            store: None,
+            clock: Arc::new(SystemClock),
+            entropy: Arc::new(OsEntropy),
+            dimension: None,
+            metric: None,
+            verb_dimension: None,
+            constants: None,
+            mode: Mode::default(),
+            defaults: CallDefaults { deadline: Self::DEADLINE, freshness: Freshness::Bounded(Self::FRESHNESS), service: None },
+            follow: true,
+            probe: true,
+            allow_network: false,
+            log: LogOptions::default(),
+            engine: EngineOptions::default(),
+        }
+    }
+
+    /// On these objects instead of the URL's. The URL stays the handle's name.
+    #[must_use]
+    pub fn store(mut self, store: Arc<dyn Store>) -> Self {
+        self.store = Some(store);
+        self
+    }
+
+    /// With this time.
+    #[must_use]
+    pub fn clock(mut self, clock: Arc<dyn Clock>) -> Self {
+        self.clock = clock;
+        self
+    }
+
+    /// With this chance. Only for tests: two handles with the same chance are a copied machine.
+    #[must_use]
+    pub fn entropy(mut self, entropy: Arc<dyn Entropy>) -> Self {
+        self.entropy = entropy;
+        self
+    }
+
+    /// Components of every noun's vector; needed to make a store, checked when one is opened.
+    #[must_use]
+    pub fn dimension(mut self, dimension: usize) -> Self {
+        self.dimension = Some(dimension);
+        self
+    }
+
+    /// How far apart vectors are; cosine if a store is made without saying, checked when one is opened.
+    #[must_use]
+    pub fn metric(mut self, metric: Metric) -> Self {
+        self.metric = Some(metric);
+        self
+    }
+
+    /// Components of every verb's vector; without it verbs have none.
+    #[must_use]
+    pub fn verb_dimension(mut self, dimension: usize) -> Self {
+        self.verb_dimension = Some(dimension);
+        self
+    }
+
+    /// The protocol's constants of a new store, instead of those that fit its storage.
+    #[must_use]
+    pub fn constants(mut self, constants: Constants) -> Self {
+        self.constants = Some(constants);
+        self
+    }
+
+    /// What the handle may do. Default: everything.
+    #[must_use]
+    pub fn mode(mut self, mode: Mode) -> Self {
+        self.mode = mode;
+        self
+    }
+
+    /// The service that items are written by, where they do not say.
+    #[must_use]
+    pub fn service(mut self, service: ServiceTag) -> Self {
+        self.defaults.service = Some(service);
+        self
+    }
+
+    /// How long a call may take. Default: [`Self::DEADLINE`].
+    #[must_use]
+    pub fn deadline(mut self, deadline: Duration) -> Self {
+        self.defaults.deadline = deadline;
+        self
+    }
+
+    /// How old an answer may be. Default: [`Self::FRESHNESS`]: at most one request a second for any number of reads.
+    #[must_use]
+    pub fn freshness(mut self, freshness: Freshness) -> Self {
+        self.defaults.freshness = freshness;
+        self
+    }
+
+    /// Whether the handle follows the log in the background. Without it nothing is asked of an idle store, and a read after a long time has more to catch
+    /// up with. Default: true.
+    #[must_use]
+    pub fn follow(mut self, follow: bool) -> Self {
+        self.follow = follow;
+        self
+    }
+
+    /// Shortest and longest pause between two looks at the tail while following. Defaults: [`LogOptions::POLL_SHORTEST`], [`LogOptions::POLL_LONGEST`].
+    #[must_use]
+    pub fn poll(mut self, shortest: Duration, longest: Duration) -> Self {
+        self.log = self.log.with_poll(shortest, longest);
+        self
+    }
+
+    /// Most transactions, and most bytes of them, that wait to be sent; more are `Overloaded`. Defaults: [`LogOptions::QUEUE_TRANSACTIONS`], [`LogOptions::QUEUE_BYTES`].
+    #[must_use]
+    pub fn queue(mut self, transactions: usize, bytes: usize) -> Self {
+        self.log = self.log.with_queue(transactions, bytes);
+        self
+    }
+
+    /// Links of a node of the vector index (`M`): more finds better and costs memory and insertion time.
+    #[must_use]
+    pub fn m(mut self, m: usize) -> Self {
+        self.engine = self.engine.with_m(m);
+        self
+    }
+
+    /// Candidates looked at for each insertion: more builds a better index, slower.
+    #[must_use]
+    pub fn ef_construction(mut self, ef_construction: usize) -> Self {
+        self.engine = self.engine.with_ef_construction(ef_construction);
+        self
+    }
+
+    /// Candidates looked at by each search that does not say: more finds more of the true nearest, slower.
+    #[must_use]
+    pub fn ef_search(mut self, ef_search: usize) -> Self {
+        self.engine = self.engine.with_ef_search(ef_search);
+        self
+    }
+
+    /// Whether the store is asked to prove, when it is made and at this process's first opening for writing, that it honours preconditions (at most 40 requests).
+    /// Default: true; without it a store that does not is found out by losing data.
+    #[must_use]
+    pub fn probe(mut self, probe: bool) -> Self {
+        self.probe = probe;
+        self
+    }
+
+    /// Whether a directory may lie on a network file system. Default: false, since their locks and links differ.
+    #[must_use]
+    pub fn allow_network_file_system(mut self, allow: bool) -> Self {
+        self.allow_network = allow;
+        self
+    }
+
+    /// Makes the store and opens it.
+    ///
+    /// # Errors
+    /// Kind `Conflict`: there is one already; `Invalid`: no dimension was given, or options that cannot be; `Unsupported`: the storage does not honour preconditions.
+    /// Nothing of a store was made then.
+    pub async fn create(self) -> Result<Brainy, Error> {
+        Brainy::start(self.parts(Intent::Create)?, Intent::Create).await
+    }
+
+    /// Opens a store that is there.
+    ///
+    /// # Errors
+    /// Kind `NotFound`: there is none (it is never made here); `Conflict`: it has another dimension or metric than was asked for. Nothing was changed.
+    pub async fn open(self) -> Result<Brainy, Error> {
+        Brainy::start(self.parts(Intent::Open)?, Intent::Open).await
+    }
+
+    /// Opens the store, or makes it if there is none. Any number of processes may do so at once.
+    ///
+    /// # Errors
+    /// As [`create`](Self::create) and [`open`](Self::open).
+    pub async fn open_or_create(self) -> Result<Brainy, Error> {
+        Brainy::start(self.parts(Intent::OpenOrCreate)?, Intent::OpenOrCreate).await
+    }
+
+    fn parts(self, intent: Intent) -> Result<Parts, Error> {
+        let writes = self.mode.writes();
+        if intent != Intent::Open && !writes {
+            return Err(Error::invalid("mode", "a store is made by a handle that writes"));
+        }
+        if intent != Intent::Open && self.dimension.is_none() {
+            return Err(Error::invalid("dimension", "a new store needs one"));
+        }
+        let store = match self.store {
+            Some(store) => store,
+            None => Location::parse(&self.url)?.open(intent != Intent::Open, !writes, self.allow_network)?,
+        };
+        let metric = self.metric.unwrap_or_default();
+        let space = |name: &'static str, dimension: usize| {
+            u32::try_from(dimension).map_err(|_| Error::invalid(name, format!("{dimension} components are too many")))
+        };
+        let new = match self.dimension {
+            Some(dimension) => {
+                let mut spaces = vec![Space::nouns(space("dimension", dimension)?, metric)];
+                if let Some(dimension) = self.verb_dimension {
+                    spaces.push(Space::verbs(space("verb_dimension", dimension)?, metric));
+                }
+                let new = NewStore::new(spaces);
+                Some(match self.constants {
+                    Some(constants) => new.with_constants(constants),
+                    None => new,
+                })
+            }
+            None => None,
+        };
+        let metered = Arc::new(Metered::new(store));
+        let counted: Arc<dyn Store> = Arc::<Metered>::clone(&metered);
+        Ok(Parts {
+            environment: Environment { store: counted, clock: self.clock, entropy: self.entropy },
+            metered,
+            mode: self.mode,
+            defaults: self.defaults,
+            follow: self.follow && self.mode != Mode::Frozen,
+            probe: self.probe && writes,
+            log: self.log.with_read_only(!writes),
+            engine: self.engine.with_vector_index(self.mode != Mode::WriteOnly),
+            new,
+        })
+    }
+}
