@@ -59,7 +59,7 @@ fn recall_under_inner_product() {
     check("inner product", Metric::InnerProduct, DEFAULT_EF_SEARCH, 0.95, gaussian(3, 4_000, 32));
 }
 
-/// HNSW 1 of the system before: nodes without links to them are not found.
+/// HNSW 1 and 6 of the system before: nodes without links to them are not found, nor are those that were added right after each other.
 #[test]
 fn every_vector_finds_itself() {
     let rows = gaussian(4, 3_000, 32);
