@@ -30,7 +30,7 @@ pub(crate) enum LoadedBatch {
 
 /// Whether a batch stands next: the one place that decides which copies of a batch count (DESIGN §4.4).
 pub(crate) fn stands_next(last: Option<u64>, store: StoreId, batch: &Batch, slot: u64, horizon: u64) -> bool {
-    batch.store == store && batch.base < slot && slot - batch.base <= horizon && batch.wseq == last.unwrap_or(0).saturating_add(1)
+    batch.store == store && batch.base < slot && slot - batch.base <= horizon && last.unwrap_or(0).checked_add(1) == Some(batch.wseq)
 }
 
 /// Whether a batch may stand next in this slot, whatever the batches before it in the slot do: what has to be fetched.

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use brainy_core::codec::{self, ObjectKind};
 use brainy_core::{ContentHash, ErrorKind, Moment, WriterId};
-use brainy_storage::{Created, conditional};
+use brainy_storage::{Answer, Created, conditional};
 use bytes::Bytes;
 
 use crate::apply::{self, LoadedBatch};
@@ -16,6 +16,7 @@ use crate::error::Error;
 use crate::keys;
 use crate::log::Shared;
 use crate::machine::{StateMachine, Verdict};
+use crate::protocol::ProtocolOperation;
 use crate::queue::{Outcome, Sent, Withdrawal};
 use crate::state::Decision;
 use crate::tip::{Decided, Tip};
@@ -50,7 +51,7 @@ pub(crate) struct Ledger {
 #[derive(Debug, Default)]
 struct LedgerInner {
     in_play: Option<(WriterId, u64, Vec<OpId>)>,
-    decided: BTreeMap<(WriterId, u64), Vec<Outcome>>,
+    decided: BTreeMap<(WriterId, u64), Vec<(OpId, Outcome)>>,
     order: VecDeque<(WriterId, u64)>,
 }
 
@@ -72,8 +73,8 @@ impl Ledger {
 
     fn finish(&self, outcomes: Vec<Outcome>) {
         let mut inner = self.lock();
-        let Some((writer, wseq, _)) = inner.in_play.take() else { return };
-        inner.decided.insert((writer, wseq), outcomes);
+        let Some((writer, wseq, ops)) = inner.in_play.take() else { return };
+        inner.decided.insert((writer, wseq), ops.into_iter().zip(outcomes).collect());
         inner.order.push_back((writer, wseq));
         if inner.order.len() > KEPT_BATCHES
             && let Some(oldest) = inner.order.pop_front()
@@ -92,28 +93,11 @@ impl Ledger {
         if inner.in_play.as_ref().is_some_and(|(_, _, ops)| ops.contains(&op)) {
             return Remembered::InPlay;
         }
-        let outcomes = inner.decided.get(&(op.writer, op.wseq));
-        let outcome = outcomes.and_then(|outcomes| outcomes.get(op.index as usize));
-        match outcome.filter(|outcome| name_of(outcome) == Some(op)) {
-            Some(outcome) => Remembered::Decided(outcome.clone()),
+        let decided = inner.decided.get(&(op.writer, op.wseq)).and_then(|outcomes| outcomes.get(op.index as usize));
+        match decided.filter(|(known, _)| *known == op) {
+            Some((_, outcome)) => Remembered::Decided(outcome.clone()),
             None => Remembered::Unknown,
         }
-    }
-}
-
-fn name_of(outcome: &Outcome) -> Option<OpId> {
-    match outcome {
-        Outcome::Committed(receipt) => Some(receipt.op),
-        Outcome::Unknown(op) => Some(*op),
-        Outcome::Rejected(
-            Withdrawal::Precondition { op, .. }
-            | Withdrawal::Ineffective { op }
-            | Withdrawal::Cancelled { op }
-            | Withdrawal::Refused { op }
-            | Withdrawal::Stale { op }
-            | Withdrawal::Foreign { op },
-        ) => Some(*op),
-        Outcome::Rejected(Withdrawal::NotSent) => None,
     }
 }
 
@@ -139,44 +123,66 @@ pub(crate) fn outcome_of(op: OpId, decided: &Decided, tip: &Tip) -> Outcome {
     }
 }
 
+/// A batch that was closed and is not decided yet.
+struct Play {
+    batch: Batch,
+    /// The blob's body, where the transactions do not lie in the batch itself.
+    blob: Option<Bytes>,
+    /// Its transactions as every replica will read them.
+    loaded: [LoadedBatch; 1],
+    sent: Vec<Sent>,
+    /// A copy may lie in the log, or may come there still.
+    in_doubt: bool,
+    pause: Pause,
+}
+
+/// How a play ended.
+enum Ended {
+    /// The log says so.
+    Decided(Decided),
+    /// No copy of the batch was ever written, nor will be: this is why.
+    NotSent(Error),
+}
+
 /// Runs until the handle is closed and everything it sent is decided.
 pub(crate) async fn run<M: StateMachine>(shared: &Shared<M>) -> Result<(), Error> {
     let mut writer = None;
     while shared.queue.ready().await {
-        let Some((batch, blob, sent)) = form(shared, &mut writer).await? else { continue };
-        let decided = decide(shared, &batch, blob).await?;
-        let outcomes: Vec<_> = {
-            let tip = shared.tip.lock().await;
-            let (slot, fresh) = match &decided {
-                Decided::Applied { slot, .. } => (*slot, false),
-                // INV-6: a number that was taken from us, and one that went stale, end the identity.
-                Decided::Withdrawn(_) | Decided::Foreign | Decided::Stale => (0, true),
-            };
-            if fresh {
-                writer = None;
-            } else if let Some(writer) = &mut writer {
-                writer.next += 1;
-                writer.last_slot = slot;
+        let Some(mut play) = form(shared, &mut writer).await else { continue };
+        let ended = decide(shared, &mut play).await?;
+        let outcomes: Vec<_> = match &ended {
+            Ended::Decided(decided) => {
+                shared.figures.batches.fetch_add(1, Ordering::Relaxed);
+                let tip = shared.tip.lock().await;
+                play.sent.iter().map(|sent| outcome_of(sent.op, decided, &tip)).collect()
             }
-            sent.iter().map(|sent| outcome_of(sent.op, &decided, &tip)).collect()
+            Ended::NotSent(_) => vec![Outcome::Rejected(Withdrawal::NotSent); play.sent.len()],
         };
+        match (&ended, &mut writer) {
+            (Ended::Decided(Decided::Applied { slot, .. }), Some(writer)) => {
+                writer.next += 1;
+                writer.last_slot = *slot;
+            }
+            // INV-6: a number that was taken from us, and one that went stale, end the identity; so does one whose name is out and whose bytes never were.
+            _ => writer = None,
+        }
         shared.ledger.finish(outcomes.clone());
-        shared.figures.batches.fetch_add(1, Ordering::Relaxed);
-        for (sent, outcome) in sent.into_iter().zip(outcomes) {
-            sent.decide(outcome);
+        for (sent, outcome) in play.sent.into_iter().zip(outcomes) {
+            match &ended {
+                Ended::Decided(_) => sent.decide(outcome),
+                Ended::NotSent(error) => sent.refuse(error.clone()),
+            }
         }
     }
     Ok(())
 }
 
-type Formed = (Batch, Option<Bytes>, Vec<Sent>);
-
 /// Closes the bytes of the next batch; none if nobody waits for one any more. A failure refuses everything that waits: nothing of it was sent.
-async fn form<M: StateMachine>(shared: &Shared<M>, writer: &mut Option<Writer>) -> Result<Option<Formed>, Error> {
+async fn form<M: StateMachine>(shared: &Shared<M>, writer: &mut Option<Writer>) -> Option<Play> {
     let environment = &shared.reader.environment;
     let mut tip = shared.tip.lock().await;
     let ready = async {
-        tip.check_rules()?;
+        tip.check_next()?;
         if !shared.queue.overrides_digest() {
             tip.check()?;
         }
@@ -189,7 +195,7 @@ async fn form<M: StateMachine>(shared: &Shared<M>, writer: &mut Option<Writer>) 
             let deadline = environment.clock.now().after(ATTEMPT);
             shared.reader.catch_up(&mut tip, deadline).await?;
             shared.publish(&tip);
-            tip.check_rules()?;
+            tip.check_next()?;
             let id = WriterId::random(&*environment.entropy);
             *writer = Some(Writer { id, next: 1, last_slot: tip.state.position });
         }
@@ -197,121 +203,156 @@ async fn form<M: StateMachine>(shared: &Shared<M>, writer: &mut Option<Writer>) 
     };
     if let Err(error) = ready.await {
         shared.queue.fail(&error);
-        return Ok(None);
+        return None;
     }
     let writer = writer.as_ref().expect("set above");
     let base = tip.state.position;
     let picked = shared.queue.pick(environment.clock.now(), BATCH_BYTES);
     let transactions = picked.transactions();
     if transactions.is_empty() {
-        return Ok(None);
+        picked.release();
+        return None;
     }
     let count = u32::try_from(transactions.len()).expect("a batch holds a bounded number of transactions");
-    let list = codec::encode_list(&transactions);
+    let list = Bytes::from(codec::encode_list(&transactions));
+    let decoded = batch::decode_transactions(&list, count);
     let (contents, blob) = if list.len() as u64 > shared.descriptor.constants.inline_bytes {
-        let reference = BlobReference { hash: ContentHash::of(&list), bytes: list.len() as u64 };
-        (Contents::Blob(reference), Some(Bytes::from(list)))
+        (Contents::Blob(BlobReference { hash: ContentHash::of(&list), bytes: list.len() as u64 }), Some(list))
     } else {
-        (Contents::Inline(list.into()), None)
+        (Contents::Inline(list), None)
     };
     let batch = Batch::new(shared.descriptor.store, writer.id, writer.next, base, count, contents);
     let name = |index| OpId { writer: batch.writer, wseq: batch.wseq, index, base, hash: batch.hash };
+    // INV-6: the state may forget a writer before a slow owner looks: its decision is noted in the slot that makes it.
+    tip.watch(name(0));
     // Before anybody learns a name: who resolves it here must find it in play.
     shared.ledger.start(batch.writer, batch.wseq, (0..count).map(name).collect());
     let sent = picked.close(name);
-    Ok(Some((batch, blob, sent)))
+    let loaded = [LoadedBatch::Known { batch: batch.clone(), transactions: Some(decoded) }];
+    Some(Play { batch, blob, loaded, sent, in_doubt: false, pause: Pause::new() })
 }
 
-/// Works until the log says what became of `batch`. Only closing the handle hard ends it before.
-async fn decide<M: StateMachine>(shared: &Shared<M>, batch: &Batch, blob: Option<Bytes>) -> Result<Decided, Error> {
-    let environment = &shared.reader.environment;
-    let mut pause = Pause::new();
-    if let (Some(body), Contents::Blob(reference)) = (&blob, &batch.contents) {
-        let key = keys::blob(batch.base, batch.writer, batch.wseq, reference.hash);
-        let object = Bytes::from(codec::seal(ObjectKind::Blob, body));
-        // INV-5: what a slot refers to is durable before the slot is sent.
-        loop {
-            let deadline = environment.clock.now().after(ATTEMPT * 6);
-            let written =
-                conditional::write(&*environment.store, &*environment.clock, &*environment.entropy, &key, object.clone(), deadline).await;
-            match written {
-                Ok(_) => break,
-                Err(error) => shared.stumble(&error.into(), &mut pause).await?,
-            }
-        }
-    }
-    // Transactions as every replica will read them.
-    let list = match (&batch.contents, &blob) {
-        (Contents::Inline(list), _) => list.clone(),
-        (Contents::Blob(_), Some(body)) => body.clone(),
-        (Contents::Blob(_), None) => unreachable!("a batch is formed with its blob"),
-    };
-    let loaded = [LoadedBatch::Known { batch: batch.clone(), transactions: Some(batch::decode_transactions(&list, batch.count)) }];
+/// Works until the log says what became of the batch, or until it is certain that the log will never hold it: only closing the handle hard ends it before.
+async fn decide<M: StateMachine>(shared: &Shared<M>, play: &mut Play) -> Result<Ended, Error> {
     loop {
-        match attempt(shared, batch, &loaded, &mut pause).await {
-            Ok(Some(decided)) => return Ok(decided),
+        let error = match attempt(shared, play).await {
+            Ok(Some(decided)) => return Ok(Ended::Decided(decided)),
             Ok(None) => {
                 shared.figures.lost_races.fetch_add(1, Ordering::Relaxed);
-                shared.pause(&mut pause).await?;
+                shared.pause(&mut play.pause).await?;
+                continue;
             }
-            Err(error) => shared.stumble(&error, &mut pause).await?,
+            Err(error) => error,
+        };
+        shared.note_failure(&error, &mut play.pause);
+        let now = shared.reader.environment.clock.now();
+        if !play.in_doubt && (!may_pass(&error) || !play.sent.iter().any(|sent| sent.is_awaited(now))) {
+            return Ok(Ended::NotSent(error));
         }
+        if !may_pass(&error) {
+            // The batch in play has to wait, but nobody else has to learn it from a deadline.
+            shared.queue.fail(&error);
+        }
+        shared.pause(&mut play.pause).await?;
+    }
+}
+
+/// Whether time alone may mend it.
+fn may_pass(error: &Error) -> bool {
+    match error {
+        Error::Truncated { .. } => false,
+        error => matches!(error.kind(), ErrorKind::Unavailable | ErrorKind::Overloaded | ErrorKind::OutcomeUnknown),
     }
 }
 
 /// One try: create the next slot with the batch in it, take in what is there, look what became of the batch. None: the race was lost, it is still open.
-async fn attempt<M: StateMachine>(
-    shared: &Shared<M>,
-    batch: &Batch,
-    loaded: &[LoadedBatch],
-    pause: &mut Pause,
-) -> Result<Option<Decided>, Error> {
+async fn attempt<M: StateMachine>(shared: &Shared<M>, play: &mut Play) -> Result<Option<Decided>, Error> {
     let environment = &shared.reader.environment;
+    if let (Some(body), Contents::Blob(reference)) = (&play.blob, &play.batch.contents) {
+        let key = keys::blob(play.batch.base, play.batch.writer, play.batch.wseq, reference.hash);
+        let object = Bytes::from(codec::seal(ObjectKind::Blob, body));
+        let deadline = environment.clock.now().after(ATTEMPT * 6);
+        // INV-5: what a slot refers to is durable before the slot is sent.
+        conditional::write(&*environment.store, &*environment.clock, &*environment.entropy, &key, object, deadline).await?;
+        play.blob = None;
+    }
+    let overrides = overrides_digest(&play.loaded);
     let (header, object, staged) = {
         let mut tip = shared.tip.lock().await;
-        if pause.tries > 0 {
+        if play.pause.tries > 0 || !tip.is_firm() {
             // Somebody else moved the tail, or a reply was lost: another slot, or our own, may be there.
-            shared.reader.catch_up(&mut tip, environment.clock.now().after(ATTEMPT)).await?;
+            let caught_up = shared.reader.catch_up(&mut tip, environment.clock.now().after(ATTEMPT)).await;
             shared.publish(&tip);
+            caught_up?;
         }
-        if let Some(decided) = tip.decision(batch) {
-            return Ok(Some(decided));
+        tip.check_next()?;
+        if !overrides {
+            // A replica that may be wrong neither creates slots nor tells outcomes.
+            tip.check()?;
         }
-        tip.check_rules()?;
+        if let Some(decided) = tip.decision() {
+            return Ok(Some(decided.clone()));
+        }
         let at_ms = shared.corrected_wall_ms();
-        let view = shared.reader.machine.fetch(&apply::payloads(loaded)).await?;
-        let staged = apply::apply::<M>(&tip.state, view, tip.next(), at_ms, loaded).map_err(|error| Error::bytes("own batch", error))?;
-        let (header, object) = tip.slot_of(&staged, batch.writer, at_ms, batch);
+        let view = shared.reader.machine.fetch(&apply::payloads(&play.loaded)).await?;
+        let staged =
+            apply::apply::<M>(&tip.state, view, tip.next(), at_ms, &play.loaded).map_err(|error| Error::bytes("own batch", error))?;
+        let (header, object) = tip.slot_of(&staged, play.batch.writer, at_ms, &play.batch);
         (header, object, staged)
     };
     let hash = ContentHash::of(&object);
     let sent_at = environment.clock.now();
+    let doubted = std::mem::replace(&mut play.in_doubt, true);
     // INV-1: a slot is created only if absent, so each number is decided once.
-    let created = environment.create(&keys::slot(header.seq), object, sent_at.after(ATTEMPT)).await?;
-    pause.observe(environment.clock.now().since(sent_at));
+    let created = environment.create(&keys::slot(header.seq), object, sent_at.after(ATTEMPT)).await;
+    if matches!(&created, Err(_) | Ok(Answer { value: Created::Rejected(_), .. })) {
+        // This copy is nowhere, nor will it be: an error says so, and a slot that somebody else holds stays theirs.
+        play.in_doubt = doubted;
+    }
+    let created = created?;
+    play.pause.observe(environment.clock.now().since(sent_at));
     shared.note_store_time(created.at);
     let mut tip = shared.tip.lock().await;
     let untouched = tip.next() == header.seq;
+    let deadline = environment.clock.now().after(ATTEMPT);
     match created.value {
-        Created::Committed(revision) => {
-            if untouched {
-                shared.reader.confirm(&mut tip, created.at, false, environment.clock.now().after(ATTEMPT)).await?;
-                tip.install(&*shared.reader.machine, staged, &header, hash, Some(revision));
-            }
+        Created::Committed(revision) if untouched => {
+            shared.reader.settle(&mut tip).await?;
+            shared.reader.confirm(&mut tip, created.at, false, deadline).await?;
+            tip.install(&*shared.reader.machine, staged, &header, hash, Some(revision));
+            tip.trusted = tip.state.position;
         }
-        Created::Rejected(winner) => {
-            if untouched {
-                let deadline = environment.clock.now().after(ATTEMPT);
-                let loaded = shared.reader.load(header.seq, winner, Some(&tip), deadline).await?;
-                shared.reader.advance(&mut tip, loaded).await?;
-                environment.store.settle(&keys::log()).await?;
-                shared.reader.confirm(&mut tip, created.at, false, deadline).await?;
-            }
+        Created::Committed(_) if tip.hash_of(header.seq.get()).is_some_and(|there| there != hash) => {
+            let reason = format!("slot {} was created by this handle and holds something else now", header.seq);
+            return Err(Error::RolledBack { reason });
         }
+        Created::Committed(_) => {}
+        Created::Rejected(winner) if untouched => {
+            let loaded = shared.reader.load(header.seq, winner, Some(&tip), deadline).await?;
+            shared.reader.advance(&mut tip, loaded, deadline).await?;
+        }
+        Created::Rejected(_) => {}
         Created::Unknown(error) => return Err(error.into()),
     }
+    if !tip.is_firm() {
+        shared.reader.settle(&mut tip).await?;
+        shared.reader.confirm(&mut tip, created.at, false, deadline).await?;
+    }
     shared.publish(&tip);
-    Ok(tip.decision(batch))
+    if !overrides {
+        tip.check()?;
+    }
+    Ok(tip.decision().cloned())
+}
+
+fn overrides_digest(loaded: &[LoadedBatch]) -> bool {
+    let overrides = |operation: &ProtocolOperation| matches!(operation, ProtocolOperation::DigestOverride { .. });
+    loaded.iter().any(|loaded| match loaded {
+        LoadedBatch::Known { transactions: Some(Ok(transactions)), .. } => {
+            transactions.iter().flatten().any(|one| one.protocol.iter().any(overrides))
+        }
+        _ => false,
+    })
 }
 
 /// How long to wait before the next try: a random share of a span that doubles with each, in units of the store's own latency.
@@ -349,16 +390,15 @@ impl<M: StateMachine> Shared<M> {
         Ok(())
     }
 
-    /// A try failed. Whatever the reason, the batch may be in the log or may come there: the committer goes on until the log says so.
-    async fn stumble(&self, error: &Error, pause: &mut Pause) -> Result<(), Error> {
+    /// A try failed. Where the batch may be in the log, or may come there, the committer goes on until the log says so.
+    fn note_failure(&self, error: &Error, pause: &mut Pause) {
         self.figures.failures.fetch_add(1, Ordering::Relaxed);
         tracing::warn!(error = %error, tries = pause.tries, "a commit could not be completed yet");
-        if !matches!(error.kind(), ErrorKind::Unavailable | ErrorKind::OutcomeUnknown) {
+        if !may_pass(error) {
             // Nothing that time alone mends: try seldom.
             pause.latency = LONGEST_PAUSE;
         }
         *self.last_failure.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = Some(error.clone());
-        self.pause(pause).await
     }
 
     /// Wall-clock milliseconds for a header: the store's time where it has one, moved on by what has passed since.

@@ -67,8 +67,11 @@ pub async fn read_slot(environment: &Environment, seq: SequenceNumber, deadline:
         return Err(Error::Truncated { boundary: seq.get(), position: seq.get() - 1 });
     }
     let slot = slot::decode(&object.bytes).map_err(|error| Error::bytes(&key, error))?;
-    let bits =
-        slot.header.summary.as_ref().filter(|summary| summary.as_of == seq.get()).and_then(|summary| summary.verdicts.last().cloned());
+    if slot.header.seq != seq {
+        let reason = format!("its header says slot {}", slot.header.seq);
+        return Err(Error::bytes(&key, brainy_core::CodecError::corrupt("slot", reason)));
+    }
+    let bits = slot.header.summary.as_ref().and_then(|summary| summary.bits_of(seq.get())).map(<[u8]>::to_vec);
     let mut ordinal = 0;
     let mut batches = Vec::with_capacity(slot.batches.len());
     for bytes in &slot.batches {

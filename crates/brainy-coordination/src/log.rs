@@ -150,13 +150,44 @@ impl<M: StateMachine> Shared<M> {
     /// Makes the tip's position known to reads that do not wait for it.
     pub(crate) fn publish(&self, tip: &Tip) {
         let mut seen = lock(&self.seen);
-        seen.token = tip.token();
+        if tip.is_firm() {
+            seen.token = tip.token();
+        }
         seen.failed = tip.check().err();
+    }
+
+    /// The tip, as soon as nobody else works on it.
+    ///
+    /// # Errors
+    /// [`Error::Deadline`].
+    pub(crate) async fn lock_tip(&self, deadline: Moment) -> Result<futures_util::lock::MutexGuard<'_, Tip>, Error> {
+        let locked = before(&*self.reader.environment.clock, deadline, self.tip.lock()).await;
+        locked.ok_or(Error::Deadline { doing: "waiting for the tail of the log" })
+    }
+
+    /// Whether somebody drives the committer.
+    pub(crate) fn is_running(&self) -> bool {
+        self.running.load(Ordering::Acquire)
     }
 
     /// Why the committer must stop before everything is decided, if so.
     pub(crate) fn stopped(&self) -> Option<String> {
         lock(&self.stopped).clone()
+    }
+}
+
+/// Ends a handle together with whoever drives it.
+struct Driver<'a, M: StateMachine> {
+    shared: &'a Shared<M>,
+    cause: String,
+}
+
+impl<M: StateMachine> Drop for Driver<'_, M> {
+    fn drop(&mut self) {
+        let cause = std::mem::take(&mut self.cause);
+        self.shared.queue.close(&cause);
+        self.shared.queue.fail(&Error::Closed { cause });
+        self.shared.running.store(false, Ordering::Release);
     }
 }
 
@@ -256,6 +287,26 @@ impl<M: StateMachine> ChangeLog<M> {
         Ok((tip.token(), self.machine().summary().digest, tip.state.digest()))
     }
 
+    /// What `read` finds in the machine, and the position it is of: nothing is installed meanwhile.
+    ///
+    /// # Errors
+    /// [`Error::Diverged`]: this replica stopped answering.
+    pub async fn at_rest<T>(&self, read: impl FnOnce(&M) -> T) -> Result<(Token, T), Error> {
+        let tip = self.shared.tip.lock().await;
+        tip.check()?;
+        Ok((tip.token(), read(self.machine())))
+    }
+
+    /// Whether the handle's last look at the tail is younger than `age`: no request.
+    ///
+    /// # Errors
+    /// [`Error::Diverged`]: this replica stopped answering.
+    pub fn is_younger(&self, age: Duration) -> Result<bool, Error> {
+        self.check()?;
+        let now = self.environment().clock.now();
+        Ok(lock(&self.shared.seen).confirmed.is_some_and(|sent| now.since(sent) < age))
+    }
+
     /// Counts since the handle was opened.
     pub fn figures(&self) -> Figures {
         let Counters { batches, lost_races, failures } = &self.shared.figures;
@@ -285,13 +336,23 @@ impl<M: StateMachine> ChangeLog<M> {
             return Err(Error::ReadOnly);
         }
         let bytes = transaction.payload.as_ref().map_or(0, bytes::Bytes::len);
+        let too_large = |bytes| Error::Invalid { reason: format!("{bytes} bytes, at most {MOST_TRANSACTION_BYTES} are allowed") };
         if bytes > MOST_TRANSACTION_BYTES {
-            return Err(Error::Invalid { reason: format!("{bytes} bytes, at most {MOST_TRANSACTION_BYTES} are allowed") });
+            return Err(too_large(bytes));
         }
-        self.shared.queue.submit(transaction, &self.environment().clock, deadline)
+        let encoded = transaction.encode();
+        if encoded.len() > MOST_TRANSACTION_BYTES {
+            return Err(too_large(encoded.len()));
+        }
+        if !transaction.protocol.is_empty() || transaction.fence.is_some() {
+            // What no replica would read must not get a number.
+            Transaction::decode(&encoded).map_err(|error| Error::Invalid { reason: error.to_string() })?;
+        }
+        self.shared.queue.submit(transaction, encoded, &self.environment().clock, deadline)
     }
 
-    /// Sends what is submitted, until the handle is closed and everything sent is decided. One of the handle's clones drives it at a time.
+    /// Sends what is submitted, until the handle is closed and everything sent is decided. One of the handle's clones drives it at a time. However it
+    /// ends, by a panic or by being dropped too, the handle takes nothing more, and what waits is refused: nothing of that was sent.
     ///
     /// # Errors
     /// [`Error::Closed`]: it was told to stop before everything was decided, or somebody drives it already.
@@ -299,14 +360,12 @@ impl<M: StateMachine> ChangeLog<M> {
         if self.shared.running.swap(true, Ordering::AcqRel) {
             return Err(Error::Closed { cause: "another task drives this handle's committer".into() });
         }
+        let mut driver = Driver { shared: &self.shared, cause: "its committer was dropped or panicked".into() };
         let result = committer::run(&self.shared).await;
-        let cause = match &result {
+        driver.cause = match &result {
             Ok(()) => "it was closed".to_owned(),
             Err(error) => error.to_string(),
         };
-        self.shared.queue.close(&cause);
-        self.shared.queue.fail(&Error::Closed { cause });
-        self.shared.running.store(false, Ordering::Release);
         result
     }
 
@@ -326,9 +385,8 @@ impl<M: StateMachine> ChangeLog<M> {
     pub fn stop(&self, cause: &str) {
         lock(&self.shared.stopped).get_or_insert_with(|| cause.to_owned());
         self.shared.queue.close(cause);
-        if !self.shared.running.load(Ordering::Acquire) {
-            self.shared.queue.fail(&Error::Closed { cause: cause.to_owned() });
-        }
+        // Under the queue's lock: a batch was closed before and is in the ledger, or nothing is left to make one of.
+        self.shared.queue.fail(&Error::Closed { cause: cause.to_owned() });
     }
 
     /// Why the handle takes nothing any more, if so.
@@ -391,7 +449,7 @@ impl<M: StateMachine> ChangeLog<M> {
         } else {
             self.check()?;
         }
-        let tip = self.shared.tip.lock().await;
+        let tip = self.shared.lock_tip(deadline).await?;
         let position = tip.token();
         if position.seq < token.seq || position.epoch < token.epoch {
             let reason = format!(

@@ -98,15 +98,16 @@ pub struct Pending {
 }
 
 impl Pending {
-    /// The transaction's name, as soon as its bytes are closed and before they are sent; none if it never was sent.
+    /// The transaction's name, as soon as its bytes are closed and before they are sent; none if it was not sent by its deadline, nor ever will be.
     pub async fn op_id(&mut self) -> Option<OpId> {
         if let Some(name) = self.name.take() {
             // Either the name comes, or the sender is gone with the transaction.
             let _ = before(&*self.clock, self.deadline, name).await;
         }
-        match *lock(&self.phase) {
-            Phase::Sent(op) => Some(op),
-            Phase::Waiting | Phase::Withdrawn => None,
+        // Who is told that it has no name must be able to rely on it: at the deadline it is withdrawn.
+        match self.give_up() {
+            Outcome::Unknown(op) => Some(op),
+            _ => None,
         }
     }
 
@@ -161,6 +162,7 @@ struct Waiting {
 #[derive(Debug)]
 pub(crate) struct Sent {
     pub(crate) op: OpId,
+    deadline: Moment,
     outcome: oneshot::Sender<Result<Outcome, Error>>,
 }
 
@@ -169,12 +171,26 @@ impl Sent {
         // The caller may have gone: the handle keeps the outcome for `resolve`.
         self.outcome.send(Ok(outcome)).ok();
     }
+
+    /// Whether its caller still waits.
+    pub(crate) fn is_awaited(&self, now: Moment) -> bool {
+        now < self.deadline && !self.outcome.is_canceled()
+    }
+
+    /// Nothing of it was written, nor will be.
+    pub(crate) fn refuse(self, error: Error) {
+        self.outcome.send(Err(error)).ok();
+    }
 }
 
 /// What was picked for a batch: the transactions' bytes, and what closes them.
+///
+/// Whoever is told something is woken only once the queue is free again: a waker is a stranger's code, and may drop another [`Pending`] of this queue.
 pub(crate) struct Picked<'a> {
     queue: MutexGuard<'a, Inner>,
     taken: Vec<Waiting>,
+    /// Those whose callers went away or ran out of time.
+    abandoned: Vec<Waiting>,
 }
 
 #[derive(Debug, Default)]
@@ -200,8 +216,13 @@ impl Queue {
 
     /// # Errors
     /// [`Error::Overloaded`], [`Error::Closed`]: it was not taken.
-    pub(crate) fn submit(&self, transaction: &Transaction, clock: &Arc<dyn Clock>, deadline: Moment) -> Result<Pending, Error> {
-        let encoded = transaction.encode();
+    pub(crate) fn submit(
+        &self,
+        transaction: &Transaction,
+        encoded: Vec<u8>,
+        clock: &Arc<dyn Clock>,
+        deadline: Moment,
+    ) -> Result<Pending, Error> {
         let overrides_digest =
             transaction.protocol.iter().any(|operation| matches!(operation, crate::protocol::ProtocolOperation::DigestOverride { .. }));
         let (name, name_receiver) = oneshot::channel();
@@ -243,10 +264,14 @@ impl Queue {
 
     /// Refuses everything that waits.
     pub(crate) fn fail(&self, error: &Error) {
-        let mut inner = lock(&self.inner);
-        inner.bytes = 0;
-        for waiting in inner.waiting.drain(..) {
-            *lock(&waiting.phase) = Phase::Withdrawn;
+        let failed: Vec<_> = {
+            let mut inner = lock(&self.inner);
+            inner.bytes = 0;
+            let failed = inner.waiting.drain(..).collect::<Vec<_>>();
+            failed.iter().for_each(|waiting| *lock(&waiting.phase) = Phase::Withdrawn);
+            failed
+        };
+        for waiting in failed {
             waiting.outcome.send(Err(error.clone())).ok();
         }
     }
@@ -275,7 +300,7 @@ impl Queue {
     /// Takes what fits into one batch of about `most_bytes`: at least one transaction, if one waits whose caller does.
     pub(crate) fn pick(&self, now: Moment, most_bytes: usize) -> Picked<'_> {
         let mut queue = lock(&self.inner);
-        let mut taken = Vec::new();
+        let (mut taken, mut gone) = (Vec::new(), Vec::new());
         let mut bytes = 0;
         while let Some(next) = queue.waiting.front() {
             let abandoned = next.deadline <= now || next.outcome.is_canceled() || matches!(*lock(&next.phase), Phase::Withdrawn);
@@ -286,13 +311,13 @@ impl Queue {
             queue.bytes -= next.encoded.len();
             if abandoned {
                 *lock(&next.phase) = Phase::Withdrawn;
-                next.outcome.send(Ok(Outcome::Rejected(Withdrawal::NotSent))).ok();
+                gone.push(next);
             } else {
                 bytes += next.encoded.len();
                 taken.push(next);
             }
         }
-        Picked { queue, taken }
+        Picked { queue, taken, abandoned: gone }
     }
 }
 
@@ -303,17 +328,30 @@ impl Picked<'_> {
 
     /// Closes the bytes: from here on each transaction has its name. `name` gives that of the n-th.
     pub(crate) fn close(self, name: impl Fn(u32) -> OpId) -> Vec<Sent> {
-        let Self { queue, taken } = self;
-        let sent = (0..)
-            .zip(taken)
-            .map(|(index, waiting)| {
-                let op = name(index);
-                *lock(&waiting.phase) = Phase::Sent(op);
-                waiting.name.send(op).ok();
-                Sent { op, outcome: waiting.outcome }
-            })
-            .collect();
+        let Self { queue, taken, abandoned } = self;
+        let named: Vec<_> = (0..).zip(taken).map(|(index, waiting)| (name(index), waiting)).collect();
+        for (op, waiting) in &named {
+            *lock(&waiting.phase) = Phase::Sent(*op);
+        }
         drop(queue);
-        sent
+        refuse_abandoned(abandoned);
+        let tell = |(op, waiting): (OpId, Waiting)| {
+            waiting.name.send(op).ok();
+            Sent { op, deadline: waiting.deadline, outcome: waiting.outcome }
+        };
+        named.into_iter().map(tell).collect()
+    }
+
+    /// Ends without a batch: what was taken was abandoned.
+    pub(crate) fn release(self) {
+        let Self { queue, abandoned, .. } = self;
+        drop(queue);
+        refuse_abandoned(abandoned);
+    }
+}
+
+fn refuse_abandoned(abandoned: Vec<Waiting>) {
+    for waiting in abandoned {
+        waiting.outcome.send(Ok(Outcome::Rejected(Withdrawal::NotSent))).ok();
     }
 }

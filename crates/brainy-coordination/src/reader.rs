@@ -52,24 +52,29 @@ impl<M: StateMachine> Reader<M> {
                 self.catch_up_by_list(tip, deadline).await?;
             }
             let seq = tip.next();
-            tip.check_rules()?;
+            tip.check_next()?;
             let answer = self.environment.read(&keys::slot(seq), GetOptions::whole(), deadline).await?;
             match answer.value {
                 Get::Found(object) => {
                     let loaded = self.load(seq, object, Some(tip), deadline).await?;
-                    self.advance(tip, loaded).await?;
+                    self.advance(tip, loaded, deadline).await?;
                     singles += 1;
                 }
                 Get::Absent | Get::NotModified => break answer.at,
             }
         };
-        let read = tip.state.position - before;
-        if read > 0 {
-            // A directory's newest entries may not survive a power cut yet: nothing may be answered on their strength before they do.
-            self.environment.store.settle(&keys::log()).await?;
-        }
+        self.settle(tip).await?;
         self.confirm(tip, at, true, deadline).await?;
-        Ok(read)
+        Ok(tip.state.position - before)
+    }
+
+    /// A directory's newest entries may not survive a power cut yet: nothing may be answered on their strength before they do.
+    pub(crate) async fn settle(&self, tip: &mut Tip) -> Result<(), Error> {
+        if tip.unsettled {
+            self.environment.store.settle(&keys::log()).await?;
+            tip.unsettled = false;
+        }
+        Ok(())
     }
 
     async fn catch_up_by_list(&self, tip: &mut Tip, deadline: Moment) -> Result<(), Error> {
@@ -91,8 +96,8 @@ impl<M: StateMachine> Reader<M> {
             let mut any = false;
             while let Some(next) = loaded.next().await {
                 let Some(next) = next? else { return Ok(()) };
-                tip.check_rules()?;
-                self.advance(tip, next).await?;
+                tip.check_next()?;
+                self.advance(tip, next, deadline).await?;
                 any = true;
             }
             if !(page.more && complete && any) {
@@ -101,7 +106,7 @@ impl<M: StateMachine> Reader<M> {
         }
     }
 
-    /// The slot in `object` with the transactions of every batch that may apply at `tip` (of every batch, where no tip is given).
+    /// The slot in `object` with the transactions of every batch that may apply at `tip` (where no tip is given: of every batch whose transactions can be read).
     pub(crate) async fn load(&self, seq: SequenceNumber, object: Object, tip: Option<&Tip>, deadline: Moment) -> Result<LoadedSlot, Error> {
         let key = keys::slot(seq);
         if slot::is_tombstone(&object.bytes) {
@@ -114,8 +119,12 @@ impl<M: StateMachine> Reader<M> {
                 Err(error @ CodecError::Unsupported { .. }) => return Err(Error::bytes(&key, error)),
                 Err(_) => LoadedBatch::Undecodable,
                 Ok(batch) => {
-                    let needed = tip.is_none_or(|tip| apply::may_apply(&tip.state, &batch, seq.get()));
-                    let transactions = if needed { self.transactions(&batch, deadline).await? } else { None };
+                    let transactions = match tip {
+                        Some(tip) if apply::may_apply(&tip.state, &batch, seq.get()) => self.transactions(&batch, deadline).await?,
+                        Some(_) => None,
+                        // Whether it matters shows once the slots before are applied: then it is read again.
+                        None => self.transactions(&batch, deadline).await.unwrap_or(None),
+                    };
                     LoadedBatch::Known { batch, transactions }
                 }
             });
@@ -144,21 +153,25 @@ impl<M: StateMachine> Reader<M> {
     }
 
     /// Applies a loaded slot that must be the next one.
-    pub(crate) async fn advance(&self, tip: &mut Tip, loaded: LoadedSlot) -> Result<(), Error> {
+    pub(crate) async fn advance(&self, tip: &mut Tip, mut loaded: LoadedSlot, deadline: Moment) -> Result<(), Error> {
         tip.check_follows(&loaded.slot)?;
         let seq = loaded.slot.header.seq;
-        for batch in &loaded.batches {
-            if let LoadedBatch::Known { batch, transactions: None } = batch
+        for loaded in &mut loaded.batches {
+            if let LoadedBatch::Known { batch, transactions } = loaded
+                && transactions.is_none()
                 && apply::may_apply(&tip.state, batch, seq.get())
             {
-                let Contents::Blob(reference) = &batch.contents else { continue };
-                let key = keys::blob(batch.base, batch.writer, batch.wseq, reference.hash).to_string();
-                return Err(Error::Missing { key, reason: "a batch that has to be applied names it" });
+                *transactions = self.transactions(batch, deadline).await?;
+                if let (None, Contents::Blob(reference)) = (&transactions, &batch.contents) {
+                    let key = keys::blob(batch.base, batch.writer, batch.wseq, reference.hash).to_string();
+                    return Err(Error::Missing { key, reason: "a batch that has to be applied names it" });
+                }
             }
         }
         let view = self.machine.fetch(&apply::payloads(&loaded.batches)).await?;
         let staged = apply::apply::<M>(&tip.state, view, seq, loaded.slot.header.at_ms, &loaded.batches)
             .map_err(|error| Error::bytes(keys::slot(seq), error))?;
+        tip.unsettled = true;
         tip.install(&*self.machine, staged, &loaded.slot.header, loaded.slot.hash, Some(loaded.revision));
         Ok(())
     }
@@ -168,23 +181,28 @@ impl<M: StateMachine> Reader<M> {
     /// # Errors
     /// [`Error::Truncated`], [`Error::RolledBack`]: the handle cannot go on from here.
     pub(crate) async fn confirm(&self, tip: &mut Tip, reply: Option<StoreTime>, not_found: bool, deadline: Moment) -> Result<(), Error> {
+        let position = tip.state.position;
         if tip.confirmation.counts(reply) {
             if not_found {
                 tip.confirmation.confirm(reply);
             }
+            tip.trusted = position;
             return Ok(());
         }
         let (head, at) = make::read_head(&self.environment, tip.state.store, deadline).await?;
-        let position = tip.state.position;
-        // INV-9: boundary ≤ position, read after the reply, proves that it told "not yet".
-        if head.boundary > position {
-            return Err(Error::Truncated { boundary: head.boundary, position });
+        // INV-9: boundary ≤ the position before anything unconfirmed was read, shown after the reply, proves that the reply told "not yet", and that no
+        // slot read since is a ghost.
+        if head.boundary > tip.trusted {
+            return Err(Error::Truncated { boundary: head.boundary, position: tip.trusted });
         }
         if head.epoch != tip.state.epoch {
             return Err(Error::RolledBack { reason: format!("ctl/head is in epoch {}, this handle in {}", head.epoch, tip.state.epoch) });
         }
-        self.check_newest(tip, deadline).await?;
+        if position > head.boundary {
+            self.check_newest(tip, deadline).await?;
+        }
         tip.confirmation.confirm(at);
+        tip.trusted = position;
         Ok(())
     }
 

@@ -11,7 +11,7 @@ use crate::log::ChangeLog;
 use crate::machine::StateMachine;
 use crate::protocol::ProtocolOperation;
 use crate::queue::{Outcome, Withdrawal};
-use crate::slot;
+use crate::slot::{self, Slot};
 use crate::tip::{Decided, Tip};
 use crate::token::{OpId, Receipt};
 
@@ -33,85 +33,125 @@ impl<M: StateMachine> ChangeLog<M> {
             match shared.ledger.remembered(op) {
                 Remembered::Decided(outcome) => return Ok(outcome),
                 Remembered::InPlay if clock.now() >= deadline => return Ok(Outcome::Unknown(op)),
-                Remembered::InPlay => clock.sleep(OWN_INTERVAL).await,
-                Remembered::Unknown => break,
+                Remembered::InPlay if shared.is_running() => clock.sleep(OWN_INTERVAL).await,
+                // Nobody will decide it here any more: the log is asked like for a stranger's.
+                Remembered::InPlay | Remembered::Unknown => break,
             }
         }
+        let mut cancelled = false;
         loop {
-            let decided = {
-                let mut tip = shared.tip.lock().await;
-                shared.reader.catch_up(&mut tip, deadline).await?;
-                shared.publish(&tip);
-                tip.check()?;
-                if let Some(outcome) = known(&tip, op) {
-                    return Ok(outcome);
-                }
-                let age = tip.state.position.saturating_sub(op.base);
-                let horizon = tip.state.horizon();
-                if tip.state.writer(op.writer).is_some_and(|record| record.wseq > op.wseq) {
-                    true
-                } else if age > horizon.saturating_mul(2) {
-                    return Err(Error::OutsideWindow { op });
-                } else if age > horizon {
-                    // INV-6: older than the horizon and never decided: it is stale for ever.
-                    return Ok(Outcome::Rejected(Withdrawal::Stale { op }));
-                } else {
-                    false
-                }
-            };
-            if decided {
-                return self.resolve_from_slots(op, deadline).await;
+            match self.look_up(op, deadline).await? {
+                Told::Outcome(outcome) => return Ok(outcome),
+                Told::InSlots => return self.resolve_from_slots(op, deadline).await,
+                Told::Open => {}
             }
-            if shared.options.read_only || clock.now() >= deadline {
+            // A cancellation that the log refused (a number that no writer of ours would use) would be refused again.
+            if cancelled || shared.options.read_only || shared.queue.closed().is_some() || clock.now() >= deadline {
                 return Ok(Outcome::Unknown(op));
             }
             let cancel = Transaction::protocol(ProtocolOperation::Cancel { op });
             // Whatever becomes of the cancellation, the state tells afterwards what became of the operation.
-            if let Outcome::Unknown(_) = self.submit(&cancel, deadline)?.outcome().await? {
-                return Ok(Outcome::Unknown(op));
+            match self.submit(&cancel, deadline)?.outcome().await? {
+                Outcome::Unknown(_) => return Ok(Outcome::Unknown(op)),
+                Outcome::Rejected(Withdrawal::Precondition { .. }) => cancelled = true,
+                Outcome::Committed(_) | Outcome::Rejected(_) => {}
             }
         }
     }
 
-    /// A writer's older number: found in the first slot that embeds it, by the verdict bits in that slot's header.
+    /// What the state at the tail tells.
+    async fn look_up(&self, op: OpId, deadline: Moment) -> Result<Told, Error> {
+        let shared = self.shared();
+        let mut tip = shared.lock_tip(deadline).await?;
+        let caught_up = shared.reader.catch_up(&mut tip, deadline).await;
+        shared.publish(&tip);
+        caught_up?;
+        tip.check()?;
+        if let Some(outcome) = known(&tip, op) {
+            return Ok(Told::Outcome(outcome));
+        }
+        let age = tip.state.position.saturating_sub(op.base);
+        let horizon = tip.state.horizon();
+        if tip.state.writer(op.writer).is_some_and(|record| record.wseq > op.wseq) {
+            Ok(Told::InSlots)
+        } else if age > horizon.saturating_mul(2) {
+            Err(Error::OutsideWindow { op })
+        } else if age > horizon {
+            // INV-6: older than the horizon and never decided: it is stale for ever.
+            Ok(Told::Outcome(Outcome::Rejected(Withdrawal::Stale { op })))
+        } else {
+            Ok(Told::Open)
+        }
+    }
+
+    /// A writer's older number: found in the first slot that embeds it, by the verdict bits that its header or one of the next D states.
     async fn resolve_from_slots(&self, op: OpId, deadline: Moment) -> Result<Outcome, Error> {
         let shared = self.shared();
-        let tail = shared.tip.lock().await.state.position;
-        for number in op.base + 1..=tail {
-            let seq = SequenceNumber::new(number).expect("from 1");
-            let Get::Found(object) = shared.reader.environment.read(&keys::slot(seq), GetOptions::whole(), deadline).await?.value else {
-                return Err(Error::OutsideWindow { op });
-            };
-            if slot::is_tombstone(&object.bytes) {
-                return Err(Error::OutsideWindow { op });
-            }
-            let slot = slot::decode(&object.bytes).map_err(|error| Error::bytes(keys::slot(seq), error))?;
-            let mut ordinal = 0;
-            for bytes in &slot.batches {
-                let Ok(batch) = Batch::decode(bytes) else { continue };
-                if (batch.writer, batch.wseq, batch.hash) == (op.writer, op.wseq, op.hash) && op.index < batch.count {
-                    let ordinal = ordinal + op.index;
-                    let effective = slot
-                        .header
-                        .summary
-                        .filter(|summary| summary.as_of == number)
-                        .and_then(|summary| summary.verdicts.last().and_then(|bits| slot::bit(bits, ordinal as usize)));
-                    return match effective {
-                        Some(true) => {
-                            let tip = shared.tip.lock().await;
-                            let version = brainy_core::Version { epoch: tip.state.epoch, seq, ordinal };
-                            Ok(Outcome::Committed(Receipt::new(op, version, None, tip.token_of(number))))
-                        }
-                        Some(false) => Ok(Outcome::Rejected(Withdrawal::Ineffective { op })),
-                        None => Err(Error::OutsideWindow { op }),
-                    };
+        let (tail, horizon) = {
+            let tip = shared.lock_tip(deadline).await?;
+            (tip.state.position, tip.state.horizon())
+        };
+        let lag = shared.descriptor.constants.summary_lag_slots;
+        let last = op.base.saturating_add(horizon).min(tail);
+        for number in op.base.saturating_add(1)..=last {
+            let slot = self.read_retained(op, number, deadline).await?;
+            let Some(ordinal) = ordinal_of(&slot, op) else { continue };
+            for stating in number..=number.saturating_add(lag).min(tail) {
+                let summary = if stating == number {
+                    slot.header.summary.clone()
+                } else {
+                    self.read_retained(op, stating, deadline).await?.header.summary
+                };
+                let bits = summary.as_ref().and_then(|summary| summary.bits_of(number));
+                match bits.and_then(|bits| slot::bit(bits, ordinal as usize)) {
+                    Some(true) => {
+                        let tip = shared.lock_tip(deadline).await?;
+                        let version = brainy_core::Version { epoch: tip.state.epoch, seq: slot.header.seq, ordinal };
+                        return Ok(Outcome::Committed(Receipt::new(op, version, None, tip.token_of(number))));
+                    }
+                    Some(false) => return Ok(Outcome::Rejected(Withdrawal::Ineffective { op })),
+                    None => {}
                 }
-                ordinal += batch.count;
             }
+            return Err(Error::OutsideWindow { op });
         }
         // Decided by a number above it, and embedded nowhere since its base: cancelled, or another batch of a copied writer.
         Ok(Outcome::Rejected(Withdrawal::Ineffective { op }))
     }
+
+    /// Slot `number`, if it was not collected.
+    async fn read_retained(&self, op: OpId, number: u64, deadline: Moment) -> Result<Slot, Error> {
+        let Some(seq) = SequenceNumber::new(number) else { return Err(Error::OutsideWindow { op }) };
+        let key = keys::slot(seq);
+        let found = self.shared().reader.environment.read(&key, GetOptions::whole(), deadline).await?.value;
+        match found {
+            Get::Found(object) if !slot::is_tombstone(&object.bytes) => {
+                slot::decode(&object.bytes).map_err(|error| Error::bytes(&key, error))
+            }
+            _ => Err(Error::OutsideWindow { op }),
+        }
+    }
+}
+
+/// What a look at the tail tells of an operation.
+enum Told {
+    Outcome(Outcome),
+    /// It was decided, and a later number of its writer since: only the slots know how.
+    InSlots,
+    /// It is not decided.
+    Open,
+}
+
+/// The ordinal of an operation in a slot that embeds its batch.
+fn ordinal_of(slot: &Slot, op: OpId) -> Option<u32> {
+    let mut first = 0;
+    for batch in slot.batches.iter().filter_map(|bytes| Batch::decode(bytes).ok()) {
+        if (batch.writer, batch.wseq, batch.hash) == (op.writer, op.wseq, op.hash) && op.index < batch.count {
+            return Some(first + op.index);
+        }
+        first += batch.count;
+    }
+    None
 }
 
 /// What the state itself tells.

@@ -24,6 +24,15 @@ pub struct StatedSummary {
     pub verdicts: Vec<Vec<u8>>,
 }
 
+impl StatedSummary {
+    /// The verdict bits of slot `seq`, if they are stated here.
+    pub(crate) fn bits_of(&self, seq: u64) -> Option<&[u8]> {
+        let first = self.as_of.checked_add(1)?.checked_sub(self.verdicts.len() as u64)?;
+        let at = usize::try_from(seq.checked_sub(first)?).ok()?;
+        self.verdicts.get(at).map(Vec::as_slice)
+    }
+}
+
 /// What stands before the batches of a slot.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]

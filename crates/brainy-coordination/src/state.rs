@@ -6,6 +6,7 @@ use brainy_core::codec;
 use brainy_core::{ContentHash, Epoch, SetHash, StoreId, WriterId};
 use serde::{Deserialize, Serialize};
 
+use crate::descriptor::Constants;
 use crate::machine::Verdict;
 
 /// How a writer's newest number was decided.
@@ -62,8 +63,9 @@ pub(crate) struct LogState {
     digest: SetHash,
     /// The newest slot whose verdict bits a header has stated.
     stated: u64,
-    /// Verdict bits of the slots after it.
+    /// Verdict bits of the slots after it: of so many at most as a header's figures may lag, later ones nobody can state any more.
     unstated: VecDeque<Vec<u8>>,
+    lag: u64,
 }
 
 /// What one slot changes in a [`LogState`].
@@ -78,7 +80,10 @@ pub(crate) struct LogDelta {
 }
 
 impl LogState {
-    pub(crate) fn new(store: StoreId, epoch: Epoch, before_first: u64, slot_hash: ContentHash, rules: u32, horizon: u64) -> Self {
+    /// The state before slot `before_first + 1`, under these rules and constants.
+    pub(crate) fn new(store: StoreId, epoch: Epoch, before_first: u64, slot_hash: ContentHash, rules: u32, constants: &Constants) -> Self {
+        let mut digest = SetHash::EMPTY;
+        digest.insert(&element("rules", &[], &rules));
         Self {
             store,
             epoch,
@@ -86,15 +91,16 @@ impl LogState {
             slot_hash,
             rules,
             scan_base: before_first,
-            horizon,
+            horizon: constants.horizon_slots,
             writers: BTreeMap::new(),
             by_slot: BTreeSet::new(),
             claims: BTreeMap::new(),
             published: None,
             forks: BTreeMap::new(),
-            digest: SetHash::EMPTY,
+            digest,
             stated: before_first,
             unstated: VecDeque::new(),
+            lag: constants.summary_lag_slots.max(1),
         }
     }
 
@@ -226,6 +232,10 @@ impl LogState {
             let covered = usize::try_from(stated - self.stated).expect("at most as many as are kept").min(self.unstated.len());
             self.unstated.drain(..covered);
             self.stated = stated;
+        }
+        if self.unstated.len() as u64 > self.lag {
+            self.unstated.pop_front();
+            self.stated += 1;
         }
     }
 }

@@ -30,6 +30,14 @@ pub(crate) struct Tip {
     pub(crate) newest: Option<Revision>,
     /// A header that states other figures than this replica has.
     pub(crate) diverged: Option<(u64, &'static str)>,
+    /// Up to which slot a confirmation vouches for what was read: later ones may be ghosts in a collected stretch.
+    pub(crate) trusted: u64,
+    /// Slots were read that a power cut might take back.
+    pub(crate) unsettled: bool,
+    /// The own batch in play, and how it was decided, noted in the very slot that decides it: the state may forget it later.
+    watched: Option<(OpId, Option<Decided>)>,
+    /// A panic left the machine between two slots.
+    torn: bool,
     /// Hashes of the last slots, oldest first; the newest is that of `state.position`.
     hashes: VecDeque<ContentHash>,
     /// This replica's figures after the last slots, for headers that lag; oldest first.
@@ -53,12 +61,17 @@ pub(crate) enum Decided {
 impl Tip {
     pub(crate) fn new(known: &Known) -> Self {
         let Descriptor { store, first_seq, constants, rules, .. } = &known.descriptor;
-        let state = LogState::new(*store, brainy_core::Epoch::FIRST, first_seq - 1, known.hash, *rules, constants.horizon_slots);
+        let before_first = first_seq - 1;
+        let state = LogState::new(*store, brainy_core::Epoch::FIRST, before_first, known.hash, *rules, constants);
         Self {
             state,
             confirmation: Confirmation::new(constants),
             newest: None,
             diverged: None,
+            trusted: before_first,
+            unsettled: false,
+            watched: None,
+            torn: false,
             hashes: VecDeque::from([known.hash]),
             summaries: VecDeque::new(),
             summary_lag: usize::try_from(constants.summary_lag_slots).unwrap_or(usize::MAX).min(REMEMBERED_SLOTS),
@@ -96,9 +109,18 @@ impl Tip {
         }
     }
 
+    /// Whether an answer may rest on this position: confirmed, and not to be taken back by a power cut.
+    pub(crate) fn is_firm(&self) -> bool {
+        self.trusted == self.state.position && !self.unsettled
+    }
+
     /// # Errors
-    /// [`Error::Rules`]: the next slot's rules are not known to this build. It reads and writes nothing from there on.
-    pub(crate) fn check_rules(&self) -> Result<(), Error> {
+    /// [`Error::Rules`]: the next slot's rules are not known to this build. It reads and writes nothing from there on. [`Error::Closed`]: a panic
+    /// interrupted the last slot, so what the machine holds is not known.
+    pub(crate) fn check_next(&self) -> Result<(), Error> {
+        if self.torn {
+            return Err(Error::Closed { cause: format!("a panic interrupted slot {}", self.next()) });
+        }
         if self.state.rules > RULES {
             return Err(Error::Rules { seq: self.next().get(), rules: self.state.rules, known: RULES });
         }
@@ -125,10 +147,11 @@ impl Tip {
             let reason = format!("slot {seq} does not follow the slot {} that this handle applied", self.state.position);
             return Err(Error::RolledBack { reason });
         }
-        self.check_rules()
+        self.check_next()
     }
 
-    /// The header and object of the slot that `staged` is, by a creator that holds the whole state.
+    /// The header and object of the slot that `staged` is, by a creator that holds the whole state. One whose figures differ from those of a header
+    /// before states none: its own may be the wrong ones.
     pub(crate) fn slot_of<V>(&self, staged: &Staged<V>, creator: brainy_core::WriterId, at_ms: u64, batch: &Batch) -> (Header, Bytes) {
         let seq = self.next();
         let mut verdicts: Vec<_> = self.state.unstated().iter().cloned().collect();
@@ -143,7 +166,7 @@ impl Tip {
             rules: self.state.rules,
             at_ms,
             tokens: apply::tokens(&self.state),
-            summary: Some(StatedSummary {
+            summary: self.diverged.is_none().then(|| StatedSummary {
                 as_of: seq.get(),
                 counters: staged.summary.counters.clone(),
                 machine: staged.summary.digest,
@@ -166,13 +189,15 @@ impl Tip {
     ) {
         let seq = header.seq.get();
         let version = Version { epoch: self.state.epoch, seq: header.seq, ordinal: u32::MAX };
+        self.torn = true;
         machine.install(staged.view, version);
         self.summaries.push_back((seq, staged.summary, staged.bookkeeping));
-        if self.summaries.len() > self.summary_lag.max(1) {
+        // One more than D: a header may state figures as of D slots before its own.
+        if self.summaries.len() > self.summary_lag.saturating_add(1) {
             self.summaries.pop_front();
         }
         // INV-7: header fields never decide effects; a difference stops this replica's answers and names slot and section.
-        let section = header.summary.as_ref().and_then(|stated| self.compare(stated, &staged.bits));
+        let section = self.compare_header(header, &staged.bits);
         let stated = header.summary.as_ref().map(|stated| stated.as_of);
         self.state.install(staged.delta, hash, header.scan_base, staged.bits, stated);
         self.hashes.push_back(hash);
@@ -186,6 +211,21 @@ impl Tip {
         if self.diverged.is_some_and(|(seq, _)| staged.overrides.contains(&seq)) {
             self.diverged = None;
         }
+        if let Some((op, None)) = self.watched {
+            self.watched = Some((op, self.decision_of(op)));
+        }
+        self.torn = false;
+    }
+
+    /// The section in which a header differs from this replica, which stands before its slot.
+    fn compare_header(&self, header: &Header, bits: &[u8]) -> Option<&'static str> {
+        if header.rules != self.state.rules {
+            return Some("apply rules");
+        }
+        if header.tokens != *self.state.claims() {
+            return Some("lease tokens");
+        }
+        header.summary.as_ref().and_then(|stated| self.compare(stated, bits))
     }
 
     /// The section in which a header differs from this replica. Figures older than this replica remembers are not judged.
@@ -207,13 +247,19 @@ impl Tip {
         }
     }
 
-    /// What became of a batch, if the state tells.
-    pub(crate) fn decision(&self, batch: &Batch) -> Option<Decided> {
-        self.decision_of(OpId { writer: batch.writer, wseq: batch.wseq, index: 0, base: batch.base, hash: batch.hash })
+    /// From here on, notes how the batch of `op` is decided.
+    pub(crate) fn watch(&mut self, op: OpId) {
+        self.watched = Some((op, self.decision_of(op)));
     }
 
-    /// What became of an operation's batch, if the state tells. An older number than the writer's newest is [`Decided::Foreign`] only to its owner, who has
-    /// one batch in play: a resolver has to look into the slots.
+    /// How the watched batch was decided, if it was.
+    pub(crate) fn decision(&self) -> Option<&Decided> {
+        self.watched.as_ref().and_then(|(_, decided)| decided.as_ref())
+    }
+
+    /// What became of an operation's batch, if the state tells. An older number than the writer's newest is [`Decided::Foreign`] only to its owner, who
+    /// looks after every slot (see [`Self::watch`]): a resolver has to look into the slots. So is [`Decided::Stale`]: to anybody who looks later, the state
+    /// may only have forgotten the writer.
     pub(crate) fn decision_of(&self, op: OpId) -> Option<Decided> {
         let record = self.state.writer(op.writer).filter(|record| record.wseq >= op.wseq);
         match record {

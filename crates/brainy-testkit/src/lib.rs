@@ -1,7 +1,9 @@
 //! brainy-testkit
 
+mod clock;
 mod fault;
 #[cfg(feature = "s3-endpoint")]
 pub mod s3_endpoint;
 
+pub use clock::ManualClock;
 pub use fault::{Fault, FaultStore, Faults, Lie, LyingStore};
