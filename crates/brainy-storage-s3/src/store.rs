@@ -205,17 +205,25 @@ impl Bucket {
         let folder = folder(&self.options.prefix, prefix);
         let root = if self.options.prefix.is_empty() { 0 } else { self.options.prefix.len() + 1 };
         let mut page = Page::default();
+        let mut offset = after.map(|after| self.path(after).as_ref().to_owned());
         let mut token = None;
         // Each reply brings the listing forward or is one of the few empty ones.
         for _ in 0..limit.get().div_ceil(PAGE) + EMPTY_PAGES {
+            let wanted = (limit.get() - page.entries.len()).min(PAGE);
             let options = PaginatedListOptions {
-                offset: after.map(|after| self.path(after).as_ref().to_owned()),
-                max_keys: Some((limit.get() - page.entries.len()).min(PAGE)),
+                offset: offset.clone(),
+                max_keys: Some(wanted),
                 page_token: token.take(),
                 ..PaginatedListOptions::default()
             };
             let (result, seen) = Note::during(self.clients.coordination.list_paginated(Some(&folder), options)).await;
             let Ok(reply) = result else { return Err(self.error(Operation::List, prefix, &seen)) };
+            // MinIO sometimes calls a full page the last one although more follows, so a full page never counts as the last.
+            let more = reply.page_token.is_some() || reply.result.objects.len() >= wanted;
+            match reply.result.objects.last() {
+                Some(last) => offset = Some(last.location.as_ref().to_owned()),
+                None => token = reply.page_token,
+            }
             for meta in reply.result.objects {
                 // What is no key of ours was put there by strangers.
                 let Some(Ok(key)) = meta.location.as_ref().get(root..).map(Key::new) else { continue };
@@ -225,13 +233,9 @@ impl Bucket {
                 }
                 page.entries.push(Entry { key, size: meta.size });
             }
-            page.more = reply.page_token.is_some();
-            if page.entries.len() > limit.get() {
-                page.entries.truncate(limit.get());
-                page.more = true;
-            }
-            token = reply.page_token;
-            if token.is_none() || page.entries.len() == limit.get() {
+            page.more = more || page.entries.len() > limit.get();
+            page.entries.truncate(limit.get());
+            if !more || page.entries.len() == limit.get() {
                 return Ok(Answer::new(page, seen.at));
             }
         }

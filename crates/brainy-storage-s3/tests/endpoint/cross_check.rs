@@ -8,8 +8,8 @@ use bytes::Bytes;
 
 use crate::server::{Server, key};
 
-/// Names in no order, with what sorts oddly.
-const NAMES: [&str; 8] = ["log/10", "log/9", "log/09", "a", "a-b/c", "a/b", "a.b", "a_b"];
+/// Names in no order, with what sorts oddly. None is a folder of another: MinIO does not list what lies below an object.
+const NAMES: [&str; 8] = ["log/10", "log/9", "log/09", "b", "a-b/c", "a/b", "a.b", "a_b"];
 
 /// A body that differs by name, in sizes from nothing to more than one packet.
 fn body(name: &str) -> Bytes {
@@ -81,4 +81,28 @@ async fn what_the_second_client_writes_is_read_ranges_and_revisions_included() {
     let refused = create.body(Bytes::from_static(b"2").into()).send().await.unwrap_err();
     assert_eq!(refused.code(), Some("PreconditionFailed"));
     store.delete_many(&[key("ours"), key("theirs")]).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_full_page_never_claims_to_be_the_last() {
+    let server = Server::new().await;
+    let store = server.store();
+    // After `a/c/d` MinIO 20260212 says of a full page that it is the last, whatever follows.
+    let names = ["a/b", "a/c/d", "a/c0", "a0", "a_", "aa", "b", "z/0"];
+    for name in names {
+        drop(store.put(&key(name), Bytes::from_static(b"1"), Precondition::None).await.unwrap());
+    }
+    for limit in 1..names.len() {
+        let (mut listed, mut after) = (Vec::new(), Some(key("a/c/d")));
+        loop {
+            let page = store.list(&Prefix::root(), after.as_ref(), NonZeroUsize::new(limit).unwrap()).await.unwrap().value;
+            listed.extend(page.entries.iter().map(|entry| entry.key.to_string()));
+            after = page.entries.last().map(|entry| entry.key.clone());
+            if !page.more {
+                break;
+            }
+        }
+        assert_eq!(listed, names[2..], "limit {limit}");
+    }
+    store.delete_many(&names.map(key)).await.unwrap();
 }
