@@ -15,7 +15,7 @@ use crate::Reason;
 use crate::record::{Item, Record};
 use crate::view::View;
 
-/// The newest version of the apply rules this build knows, and the only one so far.
+/// The newest version of the apply rules this build knows, and the only one so far: a log hands in no transaction under another.
 pub const RULES: u32 = 1;
 
 /// What a transaction does to an item it names.

@@ -8,7 +8,6 @@ use crate::ordered::OrderedMap;
 use crate::record::{Item, Record};
 
 /// A record, and the key of its vector where it has one.
-#[derive(Debug)]
 pub(crate) struct Held<T> {
     pub(crate) record: Arc<Record<T>>,
     pub(crate) key: Option<u64>,
@@ -24,7 +23,6 @@ impl<T> Clone for Held<T> {
 ///
 /// A key belongs to one vector for ever: another vector of the same item gets another key, and no key returns. So an index that is behind, or
 /// ahead, of a state can hold what that state does not know, or lack what it does, but can never hold a wrong vector.
-#[derive(Debug)]
 pub(crate) struct Vectors<T> {
     pub(crate) live: OrderedMap<u64, Arc<Record<T>>>,
     /// Above every key given so far.
@@ -81,14 +79,14 @@ fn same_components<T: Item>(a: &T, b: &T) -> bool {
 }
 
 /// Keys of vectors that a change made nobody's, for the indexes to drop.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub(crate) struct DeadKeys {
     pub(crate) nouns: Vec<u64>,
     pub(crate) verbs: Vec<u64>,
 }
 
 /// One state. A copy is cheap and shares everything that does not change afterwards.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub(crate) struct Contents {
     pub(crate) nouns: OrderedMap<NounId, Held<Noun>>,
     pub(crate) verbs: OrderedMap<VerbId, Held<Verb>>,

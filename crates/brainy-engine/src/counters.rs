@@ -48,11 +48,16 @@ pub(crate) fn take_verb(statistics: &mut Statistics, verb: &Verb) {
     take_bytes(statistics, verb.vector.as_ref(), &verb.metadata);
 }
 
+/// Raises `deleted` by an item that is gone. It never wraps, since a restored count is whatever a snapshot says.
+pub(crate) fn count_deletion(deleted: &mut u64, gone: bool) {
+    *deleted = deleted.saturating_add(u64::from(gone));
+}
+
 /// Nothing exists any more, everything that did was deleted; how many items that were.
 pub(crate) fn clear(statistics: &mut Statistics) -> u64 {
     let mut cleared = Statistics::default();
-    cleared.deleted_nouns = statistics.deleted_nouns + statistics.nouns;
-    cleared.deleted_verbs = statistics.deleted_verbs + statistics.verbs;
+    cleared.deleted_nouns = statistics.deleted_nouns.saturating_add(statistics.nouns);
+    cleared.deleted_verbs = statistics.deleted_verbs.saturating_add(statistics.verbs);
     let items = statistics.nouns + statistics.verbs;
     *statistics = cleared;
     items

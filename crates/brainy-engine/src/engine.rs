@@ -75,10 +75,9 @@ impl EngineOptions {
 ///
 /// Each read works on one state, that of the last install before it began; [`reader`](Self::reader) holds on to one for several reads. Reads do not
 /// wait for installs or the other way round.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Engine(Arc<Inner>);
 
-#[derive(Debug)]
 struct Inner {
     space: Space,
     options: EngineOptions,
@@ -89,7 +88,6 @@ struct Inner {
     verbs: Option<VectorIndex>,
 }
 
-#[derive(Debug)]
 struct Shared {
     contents: Arc<Contents>,
     /// Keys that are dead in `contents` and may be in an index.
@@ -219,6 +217,13 @@ impl Engine {
         let old = std::mem::replace(&mut shared.contents, new);
         drop(shared);
         drop(old);
+    }
+}
+
+/// Shows how much it holds, not what.
+impl std::fmt::Debug for Engine {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Engine").field("space", &self.0.space).field("options", &self.0.options).field("state", &self.reader()).finish()
     }
 }
 

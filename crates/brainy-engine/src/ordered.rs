@@ -10,12 +10,11 @@ const LEAST: usize = MOST / 4;
 /// A B+ tree with shared nodes: a copy costs one counter, a change copies only the nodes on its path that somebody else still holds.
 ///
 /// So readers work on a state of their own while commits go on, without a lock and without waiting.
-#[derive(Debug)]
 pub(crate) struct OrderedMap<K, V> {
     root: Arc<Node<K, V>>,
 }
 
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 enum Node<K, V> {
     Leaf(Vec<(K, V)>),
     /// Each child behind a key that is at most its least one and above every key of the child before.
@@ -234,7 +233,6 @@ fn remove<K: Ord + Clone, V: Clone>(node: &mut Arc<Node<K, V>>, key: &K) -> Opti
 }
 
 /// Entries of an [`OrderedMap`] in order.
-#[derive(Debug)]
 pub(crate) struct Iter<'a, K, V> {
     /// From the root to a leaf: each node and which of its entries comes next.
     path: Vec<(&'a Node<K, V>, usize)>,

@@ -150,6 +150,9 @@ fn read_verb(bytes: &[u8]) -> Result<Verb, Error> {
     };
     let common: Common<VerbId> = codec::decode(WHAT, common).map_err(wrong)?;
     let edge: Edge = codec::decode(WHAT, edge).map_err(wrong)?;
+    if !f64::from_bits(edge.weight_bits).is_finite() {
+        return Err(wrong("the weight of a verb is not a finite number"));
+    }
     let mut draft = VerbDraft::new(edge.source, common.kind, edge.target)
         .with_id(common.id)
         .with_weight(f64::from_bits(edge.weight_bits))

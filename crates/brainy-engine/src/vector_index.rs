@@ -27,7 +27,6 @@ const MAX_TIES: usize = 1_024;
 
 const LOCK: &str = "no code panics while it holds the graph's lock";
 
-#[derive(Debug)]
 pub(crate) struct VectorIndex {
     dimension: usize,
     metric: Metric,
@@ -35,7 +34,6 @@ pub(crate) struct VectorIndex {
     graph: RwLock<Graph>,
 }
 
-#[derive(Debug)]
 struct Graph {
     index: Index,
     /// Every live key below is in the index.
@@ -98,11 +96,13 @@ impl VectorIndex {
         let mut found: Vec<Near<T>> = Vec::new();
         if let Some(k) = NonZeroUsize::new(k.get().min(indexed)) {
             let hits = graph.walk(query, k, ef_search, &allow_key);
-            found.extend(
-                hits.into_iter().map(|hit| (hit.distance, Arc::clone(vectors.live.get(&hit.key).expect("the walk refused dead keys")))),
-            );
+            let record = |key| Arc::clone(vectors.live.get(&key).expect("the walk refused dead keys"));
+            found.extend(hits.into_iter().map(|hit| (hit.distance, record(hit.key))));
         }
-        let pending = vectors.live.iter_from(|key| *key < graph.folded).map(|(_, record)| record);
+        let folded = graph.folded;
+        // What is left to do needs no graph: who waits for it may go on.
+        drop(graph);
+        let pending = vectors.live.iter_from(|key| *key < folded).map(|(_, record)| record);
         self.scan(query, pending, allow, &mut found);
         Ok(nearest(found, k))
     }

@@ -18,7 +18,6 @@ struct Touched<T> {
 
 /// The items that the transactions of a slot touch, shared with the state until a transaction changes them, and the counters and digest of the whole state
 /// with those changes. Made by [`fetch`](brainy_coordination::StateMachine::fetch) of an [`Engine`](crate::Engine).
-#[derive(Debug)]
 pub struct View {
     pub(crate) space: Space,
     /// Everything that is not in the view is gone.
@@ -127,7 +126,7 @@ impl View {
         if let Some(old) = &touched.now {
             counters::take_noun(&mut self.statistics, &old.item);
             self.digest.remove(&old.element);
-            self.statistics.deleted_nouns += u64::from(record.is_none());
+            counters::count_deletion(&mut self.statistics.deleted_nouns, record.is_none());
         }
         if let Some(new) = &record {
             counters::add_noun(&mut self.statistics, &new.item);
@@ -142,7 +141,7 @@ impl View {
         if let Some(old) = &touched.now {
             counters::take_verb(&mut self.statistics, &old.item);
             self.digest.remove(&old.element);
-            self.statistics.deleted_verbs += u64::from(record.is_none());
+            counters::count_deletion(&mut self.statistics.deleted_verbs, record.is_none());
             for end in [&old.item.source, &old.item.target] {
                 if let Some(incident) = self.incident.get_mut(end) {
                     incident.remove(&id);
@@ -191,6 +190,18 @@ impl View {
         contents.statistics = self.statistics;
         contents.digest = self.digest;
         dead
+    }
+}
+
+/// Shows how much it holds, not what.
+impl std::fmt::Debug for View {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("View")
+            .field("nouns", &self.nouns.len())
+            .field("verbs", &self.verbs.len())
+            .field("cleared", &self.cleared)
+            .field("digest", &self.digest)
+            .finish_non_exhaustive()
     }
 }
 

@@ -1,6 +1,6 @@
 //! The rules one by one, where the random tests would show only that two programs agree.
 
-use brainy_core::{Incident, Metric, MissingEnds, Operation, Precondition};
+use brainy_core::{Incident, MAX_DETACHED_VERBS, Metric, MissingEnds, Operation, Precondition};
 use brainy_engine::{Engine, EngineOptions, Reason, Space, VerbQuery};
 
 use crate::drive::*;
@@ -137,4 +137,32 @@ fn vectors_are_those_of_the_store() {
     assert_eq!(commit(&engine, 3, &[with(&[0.0, 1.0])]), [effective(1)]);
     let verb = relate(verb("a", "a").with_vector(vector(&[1.0, 1.0])));
     assert_eq!(commit(&engine, 4, &[vec![verb]]), [rejected(0, Reason::VectorNotKept)]);
+}
+
+#[test]
+fn more_verbs_than_the_limit_do_not_go_with_their_noun() {
+    let engine = engine();
+    commit(&engine, 1, &[vec![put(noun("hub"))]]);
+    let loops = |from: usize, to: usize| -> Vec<Operation> {
+        (from..to).map(|n| relate(verb("hub", "hub").with_id(verb_id(&format!("v{n}"))))).collect()
+    };
+    let half = MAX_DETACHED_VERBS / 2;
+    commit(&engine, 2, &[loops(0, half), loops(half, MAX_DETACHED_VERBS + 1)]);
+    assert_eq!(engine.statistics().verbs, MAX_DETACHED_VERBS as u64 + 1);
+    // One less, and all go.
+    let slot = [vec![delete("hub", Incident::Detach)], vec![delete_verb(verb_id("v7"))], vec![delete("hub", Incident::Detach)]];
+    let all = u32::try_from(MAX_DETACHED_VERBS + 1).unwrap();
+    assert_eq!(commit(&engine, 3, &slot), [rejected(0, Reason::TooManyVerbs), effective(1), effective(all)]);
+    assert_eq!((engine.statistics().nouns, engine.statistics().verbs), (0, 0));
+}
+
+#[test]
+fn nothing_of_an_item_shows_in_debug_output() {
+    let engine = engine();
+    commit(&engine, 1, &[vec![put(noun("secret-id"))]]);
+    let view = fetch(&engine, &[brainy_core::encode_operations(&[put(noun("secret-id"))])]);
+    for text in [format!("{engine:?}"), format!("{:?}", engine.reader()), format!("{view:?}")] {
+        assert!(!text.contains("secret-id"), "{text}");
+        assert!(text.len() < 1_000);
+    }
 }
