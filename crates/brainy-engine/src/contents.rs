@@ -40,7 +40,7 @@ impl<T> Clone for Vectors<T> {
 }
 
 impl<T: Item> Vectors<T> {
-    fn new(kept: bool) -> Self {
+    pub(crate) fn new(kept: bool) -> Self {
         Self { live: OrderedMap::default(), next: 0, floor: 0, kept }
     }
 

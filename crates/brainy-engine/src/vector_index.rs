@@ -198,3 +198,32 @@ fn nearest<T: Item>(mut found: Vec<Near<T>>, k: NonZeroUsize) -> Vec<Near<T>> {
     found.sort_unstable_by(by_rank);
     found
 }
+
+#[cfg(test)]
+mod tests {
+    use brainy_core::Noun;
+
+    use super::*;
+
+    #[test]
+    fn the_state_is_taken_while_the_graph_cannot_change() {
+        let index = VectorIndex::new(2, Metric::L2, Options::default()).unwrap();
+        let k = NonZeroUsize::MIN;
+        let found = index.search(
+            &[0.0, 1.0],
+            k,
+            10,
+            || {
+                assert!(index.graph.try_write().is_err(), "a fold between state and search could drop what the state still has");
+                Vectors::<Noun>::new(true)
+            },
+            |_| true,
+        );
+        assert!(found.unwrap().is_empty());
+        let left = index.fold(10, |_| {
+            assert!(index.graph.try_read().is_err(), "a search between state and fold could miss what died meanwhile");
+            (Vectors::<Noun>::new(true), Vec::new(), 0)
+        });
+        assert_eq!(left, 0);
+    }
+}
