@@ -80,6 +80,24 @@ mod tests {
     }
 
     #[test]
+    fn a_call_beyond_the_bound_is_refused_and_never_begun() {
+        let pool = Pool::start(NonZeroUsize::MIN).unwrap();
+        let (release, held) = bounded::<()>(0);
+        let (began, begun) = bounded(1);
+        let blocked = pool.jobs.send(Box::new(move || {
+            began.send(()).unwrap();
+            drop(held.recv());
+        }));
+        blocked.unwrap();
+        begun.recv().unwrap();
+        for _ in 0..MAX_WAITING {
+            pool.jobs.send(Box::new(|| ())).unwrap();
+        }
+        assert_eq!(futures_executor::block_on(pool.run(|| panic!("it was refused"))), Err::<(), _>(NoAnswer::Full));
+        drop(release);
+    }
+
+    #[test]
     fn a_panic_loses_its_own_call_and_no_other() {
         let pool = Pool::start(NonZeroUsize::MIN).unwrap();
         let lost = futures_executor::block_on(pool.run(|| -> u8 { panic!("on purpose") }));

@@ -280,3 +280,29 @@ fn a_named_pipe_in_the_directory_does_not_stop_a_reader() {
     rustix::fs::mknodat(rustix::fs::CWD, scratch.0.join("pipe"), rustix::fs::FileType::Fifo, rustix::fs::Mode::RUSR, 0).unwrap();
     assert_eq!(block_on(store.get(&key("pipe"), GetOptions::whole())).unwrap_err().kind(), ErrorKind::Unsupported);
 }
+
+#[test]
+fn without_its_lock_file_nothing_is_replaced_or_removed() {
+    let scratch = Scratch::new();
+    let store = scratch.open();
+    put(&store, "ctl/head", "old", Precondition::IfAbsent).unwrap();
+    let (_, old) = found(&store, "ctl/head").unwrap();
+    fs::remove_file(scratch.0.join(LOCK)).unwrap();
+    put(&store, "ctl/head", "new", Precondition::IfMatch(old)).unwrap_err();
+    put(&store, "ctl/head", "new", Precondition::None).unwrap_err();
+    block_on(store.delete(&key("ctl/head"))).unwrap_err();
+    block_on(store.list(&Prefix::root(), None, NonZeroUsize::MIN)).unwrap_err();
+    assert_eq!(found(&store, "ctl/head").unwrap().0, "old");
+    assert_eq!(scratch.temporary_files(), 0);
+}
+
+#[test]
+fn a_dropped_request_is_finished_and_its_thread_serves_the_next() {
+    use futures_util::FutureExt;
+    let scratch = Scratch::new();
+    let store = LocalStore::open(&scratch.0, LocalOptions::default().with_threads(NonZeroUsize::MIN)).unwrap();
+    let name = key("log/1");
+    drop(store.put(&name, Bytes::from("dropped"), Precondition::IfAbsent).now_or_never());
+    // The only thread takes requests in order, so the dropped one is done before this one.
+    assert_eq!(found(&store, "log/1").unwrap().0, "dropped");
+}
