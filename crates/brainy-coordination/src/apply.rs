@@ -1,5 +1,8 @@
 //! What a slot means: a pure function of the state before it and of its bytes.
 
+#[cfg(test)]
+mod tests;
+
 use std::collections::BTreeMap;
 
 use brainy_core::codec::CodecError;

@@ -110,7 +110,20 @@ impl LogState {
 
     #[cfg(test)]
     pub(crate) fn writer_count(&self) -> usize {
+        assert_eq!(self.writers.len(), self.by_slot.len(), "each writer is listed by its slot, once");
         self.writers.len()
+    }
+
+    /// The digest of what is there, from nothing.
+    #[cfg(test)]
+    pub(crate) fn recomputed_digest(&self) -> SetHash {
+        let mut digest = SetHash::EMPTY;
+        digest.insert(&element("rules", &[], &self.rules));
+        self.writers.iter().for_each(|(writer, record)| digest.insert(&writer_element(*writer, record)));
+        self.claims.iter().for_each(|(name, token)| digest.insert(&element("claim", name.as_bytes(), token)));
+        self.published.iter().for_each(|published| digest.insert(&element("published", &[], published)));
+        self.forks.iter().for_each(|(child, manifest)| digest.insert(&element("fork", child.as_bytes(), manifest)));
+        digest
     }
 
     pub(crate) fn horizon(&self) -> u64 {

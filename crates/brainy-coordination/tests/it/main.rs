@@ -1,0 +1,12 @@
+//! The log as its users see it: handles on one store, races, faults, crashes.
+
+#[cfg(test)]
+mod crash;
+#[cfg(test)]
+mod faults;
+#[cfg(test)]
+mod handle;
+#[cfg(test)]
+mod register;
+#[cfg(test)]
+mod stores;
