@@ -50,7 +50,7 @@ fn client(options: &S3Options, retry: RetryConfig, silence: Duration, single_del
     // The address holds the bucket already, in its host or in its path; `object_store` takes it as it is only so.
     builder = builder
         .with_bucket_name(&options.bucket)
-        .with_region(options.region())
+        .with_region(options.region_name())
         .with_virtual_hosted_style_request(true)
         .with_endpoint(url.as_str().trim_end_matches('/'))
         .with_allow_http(true)

@@ -160,10 +160,7 @@ impl Foreign {
         }
         let more = smallest.len() > limit.get();
         let entries = smallest.into_iter().take(limit.get()).map(|(key, size)| Entry { key, size }).collect();
-        let mut page = Page::default();
-        page.entries = entries;
-        page.more = more;
-        Ok(Answer::new(page, None))
+        Ok(Answer::new(Page { entries, more }, None))
     }
 
     pub(crate) async fn delete(&self, key: &Key) -> StoreResult<()> {

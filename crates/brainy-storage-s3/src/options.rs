@@ -306,7 +306,7 @@ impl S3Options {
         let mut url = match &self.endpoint {
             Some(endpoint) => parse(endpoint)?,
             None => {
-                let region = self.region();
+                let region = self.region_name();
                 let domain = if region.starts_with("cn-") { "amazonaws.com.cn" } else { "amazonaws.com" };
                 parse(&format!("https://s3.{region}.{domain}"))?
             }
@@ -336,7 +336,7 @@ impl S3Options {
         Ok(url)
     }
 
-    pub(crate) fn region(&self) -> &str {
+    pub(crate) fn region_name(&self) -> &str {
         self.region.as_deref().unwrap_or("us-east-1")
     }
 
@@ -357,7 +357,7 @@ impl std::fmt::Debug for S3Options {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("S3Options")
             .field("location", &self.location())
-            .field("region", &self.region())
+            .field("region", &self.region_name())
             .field("path_style", &self.path_style)
             .field("allow_http", &self.allow_http)
             .field("sse_kms", &self.sse_kms_key_id.is_some())

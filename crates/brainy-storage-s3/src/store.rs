@@ -36,7 +36,7 @@ pub struct S3Store(Backend);
 
 #[derive(Debug)]
 enum Backend {
-    Own(Bucket),
+    Own(Box<Bucket>),
     Foreign(Foreign),
 }
 
@@ -47,7 +47,7 @@ impl S3Store {
     /// As [`S3Options::validate`]; kind `Unavailable` if the endpoint is `https` and the system's root certificates cannot be read.
     pub fn open(options: S3Options) -> Result<Self, StoreError> {
         let clients = Clients::new(&options)?;
-        Ok(Self(Backend::Own(Bucket { options, clients })))
+        Ok(Self(Backend::Own(Box::new(Bucket { options, clients }))))
     }
 
     /// The store that [`S3Options::from_url`] and the process's `AWS_*` variables describe.

@@ -1,4 +1,4 @@
-//! brainy-testkit
+#![doc = include_str!("../README.md")]
 
 mod clock;
 mod fault;

@@ -132,3 +132,6 @@ impl Drop for S3Endpoint {
 }
 
 type Locked<T> = Mutex<T>;
+
+#[cfg(test)]
+mod tests;

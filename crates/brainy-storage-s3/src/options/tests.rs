@@ -69,7 +69,7 @@ fn variables_fill_what_is_not_set_and_no_more() {
     };
     let options = S3Options::new("things").with_variables(variables).unwrap();
     assert_eq!(options.endpoint.as_deref(), Some("http://127.0.0.1:1"));
-    assert_eq!(options.region(), "eu-north-1");
+    assert_eq!(options.region_name(), "eu-north-1");
     assert_eq!(options.access_key, Some(AccessKey::new("id", "secret").with_session_token("token")));
     assert_eq!(options.ambient(), [(AmazonS3ConfigKey::RoleArn, "role".to_owned())]);
     let set =

@@ -1,5 +1,6 @@
 //! How a write ends when replies are lost, late or unclear.
 
+use std::io::{Read, Write};
 use std::net::TcpListener;
 use std::time::Duration;
 
@@ -114,6 +115,30 @@ async fn what_was_certainly_not_sent_is_an_error_and_not_unknown() {
         assert_eq!(error.kind(), ErrorKind::Unavailable, "{error}");
         assert!(error.to_string().contains("no connection"), "{error}");
     }
+}
+
+#[tokio::test]
+async fn tls_needs_no_provider_of_the_process_and_a_failed_handshake_sends_nothing() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let options = S3Options::new(BUCKET).with_endpoint(format!("https://{}", listener.local_addr().unwrap()));
+    let store = match S3Store::open(options.with_access_key(brainy_storage_s3::AccessKey::new("id", "secret"))) {
+        Ok(store) => store,
+        // A machine without any root certificate has no TLS, and says so.
+        Err(error) => return assert!(error.to_string().contains("root certificates"), "{error}"),
+    };
+    // Answers the handshake with what is no handshake, and keeps what it was sent.
+    let server = std::thread::spawn(move || {
+        let (mut stream, _) = listener.accept().unwrap();
+        stream.write_all(b"HTTP/1.1 400 Bad Request\r\n\r\n").unwrap();
+        let mut sent = Vec::new();
+        drop(stream.read_to_end(&mut sent));
+        sent
+    });
+    let error = store.put(&key("a"), Bytes::from_static(b"content"), Precondition::IfAbsent).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Unavailable, "{error}");
+    assert!(error.to_string().contains("no connection"), "{error}");
+    let sent = server.join().unwrap();
+    assert!(sent.starts_with(&[0x16, 0x03]) && !sent.windows(7).any(|part| part == b"content"), "a TLS handshake and nothing else");
 }
 
 #[tokio::test]

@@ -25,14 +25,17 @@ impl World {
     pub(crate) fn with_mode(mode: Mode) -> Self {
         let endpoint = S3Endpoint::start(mode);
         endpoint.make_bucket(BUCKET);
-        let store = Arc::new(S3Store::open(options(&endpoint)).unwrap());
+        let store = Arc::new(S3Store::open(options(&endpoint)).expect("the options are right"));
         Self { endpoint, store }
     }
 
     /// The same with a coordination timeout that a test can wait for.
     pub(crate) fn impatient() -> Self {
         let mut world = Self::new();
-        world.store = Arc::new(S3Store::open(options(&world.endpoint).with_request_timeout(TIMEOUT).with_bulk_timeout(TIMEOUT)).unwrap());
+        world.store = Arc::new(
+            S3Store::open(options(&world.endpoint).with_request_timeout(TIMEOUT).with_bulk_timeout(TIMEOUT))
+                .expect("the options are right"),
+        );
         world
     }
 
@@ -54,7 +57,7 @@ impl World {
     }
 
     pub(crate) async fn revision(&self, name: &str) -> Revision {
-        match self.store.get(&key(name), GetOptions::whole()).await.unwrap().value {
+        match self.store.get(&key(name), GetOptions::whole()).await.expect("the endpoint answers").value {
             Get::Found(object) => object.revision,
             other => panic!("{other:?}"),
         }
@@ -96,5 +99,5 @@ pub(crate) fn options(endpoint: &S3Endpoint) -> S3Options {
 }
 
 pub(crate) fn key(name: &str) -> Key {
-    Key::new(name).unwrap()
+    Key::new(name).expect("the test's own key")
 }
