@@ -2,7 +2,6 @@
 
 use std::fs::{self, File};
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicUsize, Ordering};
 
 use brainy_core::{Nonce, OsEntropy};
 use futures_executor::block_on;
@@ -154,19 +153,18 @@ fn opening_sweeps_what_the_dead_left_and_spares_what_the_living_write() {
 fn a_sweep_at_any_moment_takes_no_write() {
     let scratch = Scratch::new();
     let store = scratch.open();
-    let (running, writers) = (AtomicUsize::new(2), 2);
     std::thread::scope(|scope| {
-        for writer in 0..writers {
-            let (store, running) = (&store, &running);
-            scope.spawn(move || {
+        let write = |writer: u8| {
+            let store = &store;
+            move || {
                 for at in 0..60 {
                     let outcome = put(store, &format!("w{writer}/{at}"), "body", Precondition::IfAbsent).unwrap();
                     assert!(matches!(outcome, Outcome::Committed(_)), "{outcome:?}");
                 }
-                running.fetch_sub(1, Ordering::Relaxed);
-            });
-        }
-        while running.load(Ordering::Relaxed) > 0 {
+            }
+        };
+        let writers = [scope.spawn(write(0)), scope.spawn(write(1))];
+        while !writers.iter().all(|writer| writer.is_finished()) {
             temporary::sweep(&scratch.0.join(TEMPORARY)).unwrap();
         }
     });

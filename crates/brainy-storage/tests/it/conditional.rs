@@ -113,6 +113,15 @@ fn a_create_without_reply_is_unknown_at_its_deadline_and_one_never_accepted_is_a
     assert!(matches!(created, Created::Unknown(_)), "{created:?}");
     block_on(world.store.land());
     assert_eq!(world.recorder.writes(), 1);
+
+    // Nor because the reading back was answered before they were.
+    let script = [&[Fault::Late(1_000), Fault::None][..], &[Fault::Refused; 200]].concat();
+    let created = World::scripted(&script).create().unwrap();
+    assert!(matches!(created, Created::Unknown(_)), "{created:?}");
+    let world = World::scripted(&script);
+    let expected = world.place("head", Counter::default().encode());
+    let swapped = world.swap(expected).unwrap();
+    assert!(matches!(swapped, Swapped::Unknown(_)), "{swapped:?}");
 }
 
 #[test]
