@@ -86,7 +86,7 @@ mod tests {
         let (began, begun) = bounded(1);
         let blocked = pool.jobs.send(Box::new(move || {
             began.send(()).unwrap();
-            drop(held.recv());
+            assert!(held.recv().is_err(), "it waits until the other end is dropped");
         }));
         blocked.unwrap();
         begun.recv().unwrap();
