@@ -147,3 +147,13 @@ async fn unquoted_etags_are_sent_where_they_are_asked_for() {
     assert_eq!(Said::of(update(revision.clone()).await), Said::Committed);
     assert_eq!(Said::of(update(revision).await), Said::Rejected);
 }
+
+#[test]
+fn a_store_outlives_the_runtime_it_was_used_in() {
+    let world = World::new();
+    for (number, name) in ["a", "b", "c"].into_iter().enumerate() {
+        // Each takes the connections of the one before with it.
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        assert_eq!(runtime.block_on(world.create(name, "1")), Said::Committed, "runtime {number}");
+    }
+}
