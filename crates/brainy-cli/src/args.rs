@@ -66,6 +66,9 @@ pub(crate) struct ImportArgs {
     /// Their vectors, row i for line i: raw little-endian half floats (.f16) or floats (.f32), or .fvecs
     #[arg(long, value_name = "FILE", requires = "nouns")]
     pub(crate) vectors: Option<PathBuf>,
+    /// The field that holds an item's vector, an array of numbers, instead of --vectors
+    #[arg(long, value_name = "NAME", requires = "nouns", conflicts_with = "vectors")]
+    pub(crate) vector_field: Option<String>,
     /// Relations: source, type and target a line, with tabs between
     #[arg(long, value_name = "FILE.tsv")]
     pub(crate) verbs: Option<PathBuf>,

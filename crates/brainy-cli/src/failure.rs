@@ -121,12 +121,12 @@ impl Failure {
             Self::Store(_) | Self::Line { .. } | Self::File { .. } | Self::Argument { .. } | Self::Counts { .. } | Self::Output(_) => {}
         }
         let hint = match self.kind() {
-            ErrorKind::Invalid => "nothing was written; correct this and try again",
+            ErrorKind::Invalid => "nothing was changed; correct this and try again",
             ErrorKind::Conflict => "nothing was written; look at what is there now, then decide again",
             ErrorKind::OutcomeUnknown => "it may have taken effect; look before you try again",
             ErrorKind::Withdrawn => "nothing was written; try again",
             ErrorKind::Fenced => "nothing was written; another process has taken over this work",
-            ErrorKind::NotFound => "check the place; `brainy create` makes a store, but neither a bucket nor an item",
+            ErrorKind::NotFound => "check the place; `brainy create` makes a store, in a bucket that exists",
             ErrorKind::Unavailable => "nothing more was written; check the place, the permissions and the network, then try again",
             ErrorKind::Overloaded => "nothing was written; too much is waiting, try again",
             ErrorKind::Corrupt => "nothing was changed; restore the object that is named from a copy",
@@ -150,7 +150,9 @@ mod tests {
         assert_eq!(report.lines().count(), 2, "{report}");
         assert!(report.starts_with("error: a\\nb:7: \\u{1b}[2J\nhint: "), "{report}");
         let import = Failure::Import { source: Box::new(line), commits: 3, lines: 1_500 };
-        assert!(import.report().ends_with("hint: 1,500 lines in 3 transactions before it are written; correct this and import the same files again, what is there stays"));
+        assert!(import.report().ends_with(
+            "hint: 1,500 lines in 3 transactions before it are written; correct this and import the same files again, what is there stays"
+        ));
     }
 
     #[test]

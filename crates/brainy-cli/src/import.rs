@@ -70,15 +70,17 @@ pub(crate) async fn run(args: ImportArgs, output: &mut Output) -> Result<(), Fai
 struct NounFile {
     nouns: JsonLines<FileReader>,
     vectors: Option<VectorRows<FileReader>>,
+    dimension: usize,
+    metric: Metric,
 }
 
 impl NounFile {
     fn open(args: &ImportArgs, dimension: usize, metric: Metric) -> Result<Option<Self>, Failure> {
         let Some(path) = &args.nouns else { return Ok(None) };
-        let fields = Fields { id: args.id_field.clone(), kind: args.type_field.clone() };
+        let fields = Fields { id: args.id_field.clone(), kind: args.type_field.clone(), vector: args.vector_field.clone() };
         let nouns = JsonLines::new(Lines::open(path)?, fields);
         let vectors = args.vectors.as_deref().map(|path| VectorRows::open(path, dimension, metric)).transpose()?;
-        Ok(Some(Self { nouns, vectors }))
+        Ok(Some(Self { nouns, vectors, dimension, metric }))
     }
 
     fn file(&self) -> String {
@@ -88,6 +90,9 @@ impl NounFile {
     fn next(&mut self) -> Result<Option<(u64, NounDraft)>, Failure> {
         let Some(noun) = self.nouns.next_noun()? else { return Ok(None) };
         let line = self.nouns.lines().number();
+        if let Some(vector) = &noun.vector {
+            vector.check(self.dimension, self.metric).map_err(|error| self.nouns.lines().wrong(error.to_string()))?;
+        }
         let Some(vectors) = &mut self.vectors else { return Ok(Some((line, noun))) };
         match vectors.next_vector()? {
             Some(vector) => Ok(Some((line, noun.with_vector(vector)))),

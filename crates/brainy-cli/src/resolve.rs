@@ -24,7 +24,9 @@ pub(crate) async fn run(args: ResolveArgs, output: &mut Output) -> Result<(), Fa
             format!("it took effect as version {}", receipt.version),
             json!({"version": receipt.version.to_string(), "changed": receipt.changed, "token": receipt.token.to_string()}),
         ),
-        Resolution::Rejected(error) => ("rejected", format!("it had and will have no effect: {error}"), json!({"reason": error.to_string()})),
+        Resolution::Rejected(error) => {
+            ("rejected", format!("it had and will have no effect: {error}"), json!({"reason": error.to_string()}))
+        }
         _ => ("undecided", "nobody can tell yet; ask again".to_owned(), json!({})),
     };
     if output.is_json() {

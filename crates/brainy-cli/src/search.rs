@@ -8,8 +8,7 @@ use serde_json::{Value, json};
 use crate::args::SearchArgs;
 use crate::failure::Failure;
 use crate::get::item_id;
-use crate::input::json_lines::kind_name;
-use crate::input::vectors::VectorRows;
+use crate::input::vectors::{self, VectorRows};
 use crate::output::Output;
 use crate::table::Table;
 use crate::{describe, place};
@@ -98,16 +97,7 @@ fn read(path: &Path, row: Option<u64>, db: &Brainy) -> Result<Vector, Failure> {
 fn parse(what: &str, text: &str) -> Result<Vector, Failure> {
     let wrong = |reason: String| Failure::Argument { what: what.to_owned(), reason };
     let value: Value = serde_json::from_str(text).map_err(|error| wrong(format!("not JSON: {error}")))?;
-    let Value::Array(values) = value else {
-        return Err(wrong(format!("a JSON {}, an array of numbers is needed", kind_name(&value))));
-    };
-    let component = |(at, value): (usize, &Value)| {
-        // A component is read as a double and rounded once, as every reader of JSON numbers does; what an f32 cannot hold becomes infinite and is refused below.
-        let value = value.as_f64().ok_or_else(|| wrong(format!("component {at} is a {}, a number is needed", kind_name(value))))?;
-        Ok(value as f32)
-    };
-    let components: Vec<f32> = values.iter().enumerate().map(component).collect::<Result<_, Failure>>()?;
-    Vector::new(components).map_err(|error| wrong(error.to_string()))
+    vectors::from_json(&value).map_err(wrong)
 }
 
 fn filter(text: &str) -> Result<Filter, Failure> {

@@ -64,7 +64,11 @@ pub(crate) async fn run(args: StatsArgs, output: &mut Output) -> Result<(), Fail
         output.text(format_args!("\n{table}"))?;
     }
     if let Some(scanned) = &scanned {
-        output.text(format_args!("\nthe scan found the same counts; it took {} requests and {} bytes", grouped(scanned.requests), grouped(scanned.bytes)))?;
+        output.text(format_args!(
+            "\nthe scan found the same counts; it took {} requests and {} bytes",
+            grouped(scanned.requests),
+            grouped(scanned.bytes)
+        ))?;
     }
     Ok(())
 }

@@ -56,7 +56,8 @@ impl fmt::Display for Table {
 
 /// `text` with everything escaped that would steer a terminal: control characters and changes of the writing direction.
 pub(crate) fn safe(text: &str) -> String {
-    let steers = |c: char| c.is_control() || matches!(c, '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}');
+    let steers =
+        |c: char| c.is_control() || matches!(c, '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}');
     let mut safe = String::with_capacity(text.len());
     for c in text.chars() {
         if steers(c) { safe.extend(c.escape_default()) } else { safe.push(c) }

@@ -156,7 +156,11 @@ mod tests {
         let mut lines = 0;
         let mut batches = Batches::new("f".into(), 2, || {
             lines += 1;
-            if lines == 4 { Err(Failure::File { file: "f".into(), reason: "bad".into() }) } else { Ok(Some((lines, noun(&lines.to_string())))) }
+            if lines == 4 {
+                Err(Failure::File { file: "f".into(), reason: "bad".into() })
+            } else {
+                Ok(Some((lines, noun(&lines.to_string()))))
+            }
         });
         assert!(batches.next_batch().unwrap().is_some());
         assert!(batches.next_batch().is_err());

@@ -7,6 +7,7 @@ use serde_json::{Map, Value};
 
 use crate::failure::Failure;
 use crate::input::lines::Lines;
+use crate::input::vectors;
 
 /// Which fields of an object are not metadata.
 #[derive(Clone, Debug)]
@@ -15,6 +16,8 @@ pub(crate) struct Fields {
     pub(crate) id: String,
     /// The one that holds the type.
     pub(crate) kind: String,
+    /// The one that holds the vector; none if no field does.
+    pub(crate) vector: Option<String>,
 }
 
 /// The items of a file, in its order.
@@ -35,7 +38,7 @@ impl<R: BufRead> JsonLines<R> {
         &self.lines
     }
 
-    /// The next item, without vector; none at the end.
+    /// The next item, with a vector only if a field holds one; none at the end.
     pub(crate) fn next_noun(&mut self) -> Result<Option<NounDraft>, Failure> {
         let Some(line) = self.lines.next_line()? else { return Ok(None) };
         noun(&line, &self.fields).map(Some).map_err(|reason| self.lines.wrong(reason))
@@ -52,10 +55,16 @@ fn noun(line: &[u8], fields: &Fields) -> Result<NounDraft, String> {
     };
     let id = take_text(&mut members, &fields.id, "id")?;
     let kind = take_text(&mut members, &fields.kind, "type")?;
+    let vector = fields.vector.as_ref().and_then(|field| members.remove(field)).filter(|value| !value.is_null());
+    let vector = vector.map(|value| vectors::from_json(&value)).transpose()?;
     let metadata = Metadata::from_value(&Value::Object(members)).map_err(|error| error.to_string())?;
     let id = NounId::new(id).map_err(|error| error.to_string())?;
     let kind = TypeName::new(kind).map_err(|error| error.to_string())?;
-    Ok(NounDraft::new(id, kind).with_metadata(metadata))
+    let noun = NounDraft::new(id, kind).with_metadata(metadata);
+    Ok(match vector {
+        Some(vector) => noun.with_vector(vector),
+        None => noun,
+    })
 }
 
 fn take_text(members: &mut Map<String, Value>, field: &str, what: &str) -> Result<String, String> {
@@ -94,7 +103,7 @@ mod tests {
     use super::*;
 
     fn read(text: &[u8]) -> Result<Vec<NounDraft>, Failure> {
-        let fields = Fields { id: "id".into(), kind: "type".into() };
+        let fields = Fields { id: "id".into(), kind: "type".into(), vector: Some("v".into()) };
         let mut lines = JsonLines::new(Lines::new(text, "nouns.jsonl".into()), fields);
         let mut nouns = Vec::new();
         while let Some(noun) = lines.next_noun()? {
@@ -105,10 +114,21 @@ mod tests {
 
     #[test]
     fn an_object_is_an_item_and_the_rest_of_it_metadata() {
-        let nouns = read("{\"id\":\"a//b\",\"type\":\"t\",\"size\":3,\"tags\":[\"é\"]}\r\n{\"type\":\"u\",\"id\":\"e\u{301}\"}".as_bytes()).unwrap();
+        let nouns = read("{\"id\":\"a//b\",\"type\":\"t\",\"size\":3,\"tags\":[\"é\"]}\r\n{\"type\":\"u\",\"id\":\"e\u{301}\"}".as_bytes())
+            .unwrap();
         assert_eq!(nouns.len(), 2);
         assert_eq!((nouns[0].id.as_str(), nouns[0].kind.as_str()), ("a//b", "t"));
         assert_eq!(nouns[0].metadata.to_value(), json!({"size": 3, "tags": ["é"]}));
+        assert_eq!(nouns[1].vector, None);
+        let nouns = read(b"{\"id\":\"a\",\"type\":\"t\",\"v\":[0.5,-1]}\n{\"id\":\"a\",\"type\":\"t\",\"v\":null}").unwrap();
+        assert_eq!(nouns[0].vector.as_ref().unwrap().as_slice(), [0.5, -1.0]);
+        assert_eq!((&nouns[1].vector, nouns[0].metadata.to_value()), (&None, json!({})));
+    }
+
+    #[test]
+    fn both_normal_forms_of_a_letter_are_different_ids() {
+        let nouns = read("{\"id\":\"é\",\"type\":\"t\"}\n{\"type\":\"u\",\"id\":\"e\u{301}\"}".as_bytes()).unwrap();
+        assert_ne!(nouns[0].id, nouns[1].id);
         assert_eq!((nouns[1].id.as_str(), nouns[1].metadata.to_value()), ("e\u{301}", json!({})));
     }
 
@@ -127,6 +147,8 @@ mod tests {
             ("{\"id\":\"a\\u0000b\",\"type\":\"t\"}", "NUL character at byte 1"),
             (&long, "2000 bytes, at most 1024"),
             ("{\"id\":\"a\",\"type\":\"t\",\"n\":1e999}", "not JSON"),
+            ("{\"id\":\"a\",\"type\":\"t\",\"v\":[1,\"2\"]}", "component 1 is a string"),
+            ("{\"id\":\"a\",\"type\":\"t\",\"v\":[1e39]}", "component 0 of the vector is inf"),
         ] {
             let error = read(format!("{{\"id\":\"ok\",\"type\":\"t\"}}\n{line}\n").as_bytes()).expect_err(line).to_string();
             assert!(error.starts_with("nouns.jsonl:2: ") && error.contains(reason), "{line}: {error}");

@@ -1,4 +1,4 @@
-//! Vectors: raw little-endian rows, or fvecs.
+//! Vectors: raw little-endian rows, fvecs, or JSON.
 
 use std::fs::File;
 use std::io::{BufReader, Read, Seek, SeekFrom};
@@ -6,8 +6,10 @@ use std::path::Path;
 
 use brainy::{Metric, Vector};
 use half::f16;
+use serde_json::Value;
 
 use crate::failure::Failure;
+use crate::input::json_lines::kind_name;
 
 /// How the numbers of a file lie, as its name's ending says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -152,6 +154,20 @@ impl<R: Read + Seek> VectorRows<R> {
     fn wrong(&self, reason: String) -> Failure {
         Failure::File { file: self.file.clone(), reason: format!("row {}: {reason}", self.read) }
     }
+}
+
+/// The vector in a JSON array of numbers.
+pub(crate) fn from_json(value: &Value) -> Result<Vector, String> {
+    let Value::Array(values) = value else {
+        return Err(format!("the vector is a JSON {}, an array of numbers is needed", kind_name(value)));
+    };
+    let component = |(at, value): (usize, &Value)| {
+        // A component is read as a double and rounded; what no f32 holds becomes infinite and is refused as such.
+        let number = value.as_f64().ok_or_else(|| format!("component {at} is a {}, a number is needed", kind_name(value)))?;
+        Ok(number as f32)
+    };
+    let components: Vec<f32> = values.iter().enumerate().map(component).collect::<Result<_, String>>()?;
+    Vector::new(components).map_err(|error| error.to_string())
 }
 
 fn floats(bytes: &[u8]) -> Vec<f32> {
