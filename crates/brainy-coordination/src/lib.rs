@@ -7,6 +7,8 @@ mod confirmation;
 mod descriptor;
 mod environment;
 mod error;
+#[cfg(test)]
+mod golden;
 mod head;
 mod history;
 mod keys;

@@ -355,3 +355,47 @@ fn refuse_abandoned(abandoned: Vec<Waiting>) {
         waiting.outcome.send(Ok(Outcome::Rejected(Withdrawal::NotSent))).ok();
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::future::Future;
+    use std::task::{Context, Wake, Waker};
+
+    use brainy_core::{ContentHash, SystemClock, WriterId};
+
+    use super::*;
+
+    /// On being woken, notes what a stranger would find, and drops another caller's promise.
+    struct Nosy {
+        other: Mutex<Option<Pending>>,
+        found: Mutex<Vec<usize>>,
+        ledger: Arc<Mutex<usize>>,
+    }
+
+    impl Wake for Nosy {
+        fn wake(self: Arc<Self>) {
+            drop(lock(&self.other).take());
+            lock(&self.found).push(*lock(&self.ledger));
+        }
+    }
+
+    #[test]
+    fn whoever_learns_a_name_finds_the_queue_free() {
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+        let deadline = clock.now().after(std::time::Duration::from_secs(600));
+        let queue = Queue::new(9, 900);
+        let submit = || queue.submit(&Transaction::payload("x"), vec![1], &clock, deadline).unwrap();
+        let (mut first, second) = (submit(), submit());
+        let ledger = Arc::new(Mutex::new(0));
+        let nosy = Arc::new(Nosy { other: Mutex::new(Some(second)), found: Mutex::default(), ledger: Arc::clone(&ledger) });
+        let waker = Waker::from(Arc::clone(&nosy));
+        let mut name = Box::pin(first.op_id());
+        assert!(name.as_mut().poll(&mut Context::from_waker(&waker)).is_pending());
+        let picked = queue.pick(clock.now(), 900);
+        *lock(&ledger) = 2;
+        let hash = ContentHash::of(b"batch");
+        let sent = picked.close(|index| OpId { writer: WriterId::from_bytes([1; 16]), wseq: 1, index, base: 0, hash });
+        assert_eq!(sent.len(), 2, "a promise that is dropped once the bytes are closed abandons the answer only");
+        assert_eq!(*lock(&nosy.found), [2]);
+    }
+}

@@ -1,5 +1,8 @@
 //! Reading the log: one slot, all slots up to the tail, and whether the tail is the tail.
 
+#[cfg(test)]
+mod tests;
+
 use std::num::NonZeroUsize;
 use std::sync::Arc;
 

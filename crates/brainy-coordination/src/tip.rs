@@ -230,6 +230,9 @@ impl Tip {
 
     /// The section in which a header differs from this replica. Figures older than this replica remembers are not judged.
     fn compare(&self, stated: &StatedSummary, bits: &[u8]) -> Option<&'static str> {
+        if stated.as_of > self.next().get() {
+            return Some("position of the figures");
+        }
         let covered = usize::try_from(stated.as_of.checked_sub(self.state.stated())?).ok()?;
         let mine: Vec<&[u8]> = self.state.unstated().iter().map(Vec::as_slice).chain([bits]).take(covered).collect();
         if stated.verdicts.iter().map(Vec::as_slice).ne(mine) {
@@ -245,6 +248,12 @@ impl Tip {
         } else {
             None
         }
+    }
+
+    /// The bookkeeping digest that this replica had after slot `seq`, while it is remembered.
+    #[cfg(test)]
+    pub(crate) fn summary_at(&self, seq: u64) -> Option<SetHash> {
+        self.summaries.iter().find(|(known, ..)| *known == seq).map(|(.., bookkeeping)| *bookkeeping)
     }
 
     /// From here on, notes how the batch of `op` is decided.

@@ -3,9 +3,17 @@
 #[cfg(test)]
 mod crash;
 #[cfg(test)]
+mod driving;
+#[cfg(test)]
 mod faults;
 #[cfg(test)]
 mod handle;
+#[cfg(test)]
+mod making;
+#[cfg(test)]
+mod outcomes;
+#[cfg(test)]
+mod reads;
 #[cfg(test)]
 mod register;
 #[cfg(test)]

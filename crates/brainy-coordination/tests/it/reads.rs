@@ -1,0 +1,185 @@
+//! What a handle promises those who read.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use brainy_coordination::{Constants, Error, Outcome, Token, Truncation, find_tail};
+use brainy_core::{Clock, ContentHash, SeededEntropy, StoreId};
+use brainy_storage::{GetOptions, InMemoryStore, Key, Precondition, Store};
+use brainy_testkit::{FaultStore, Faults, Lie, LyingStore, ManualClock};
+use futures_util::future::{join, join_all};
+
+use crate::stores::{Slow, environment, fresh, made, opened, within};
+
+use crate::driving::{add, always, commit, commit_alone, driven, seq, slot_key};
+
+#[test]
+fn inv_8_callers_who_come_at_once_share_looks_and_nobody_gets_one_sent_before_he_asked() {
+    let (memory, clock, plain) = fresh(15);
+    let counted = Arc::new(FaultStore::scripted(Arc::new(memory), []));
+    let entropy = SeededEntropy::new(16);
+    let slow = Slow { inner: counted.clone(), clock: clock.clone(), entropy };
+    let environment = environment(Arc::new(slow), &clock, 17);
+    clock.run(async {
+        let log = opened(&environment).await;
+        let other = opened(&plain).await;
+        let before = counted.requests();
+        let deadline = within(&environment, 600);
+        join_all((0..100).map(|_| log.refresh(deadline))).await;
+        assert!(counted.requests() - before <= 3, "{} requests for 100 callers", counted.requests() - before);
+        // One looks; while the reply is on its way somebody commits, then a second asks.
+        let first = log.refresh(deadline);
+        let second = async {
+            clock.sleep(Duration::from_micros(1)).await;
+            let receipt = commit_alone(&other, &[add(1)]).await.remove(0);
+            (log.refresh(deadline).await.unwrap().seq, receipt.version.seq.get())
+        };
+        let (_, (seen, committed)) = join(first, second).await;
+        assert!(seen >= committed, "INV-8: an older look was shown to a younger caller");
+        let before = counted.requests();
+        log.refresh_older_than(Duration::from_secs(600), deadline).await.unwrap();
+        assert_eq!(counted.requests(), before, "a young look answers without a request");
+        clock.advance(Duration::from_secs(601));
+        log.refresh_older_than(Duration::from_secs(600), within(&environment, 60)).await.unwrap();
+        assert!(counted.requests() > before);
+    });
+}
+
+#[test]
+fn a_position_is_reached_or_refused_by_name_and_never_waited_for_in_vain() {
+    let (_, clock, environment) = fresh(18);
+    clock.run(async {
+        let (log, reader) = (opened(&environment).await, opened(&environment).await);
+        let receipts = commit_alone(&log, &[add(1), add(2)]).await;
+        let deadline = within(&environment, 60);
+        assert_eq!(reader.position().seq, 0);
+        assert_eq!(reader.reach(receipts[1].token, deadline).await.unwrap(), receipts[1].token);
+        assert_eq!(reader.machine().get("sum"), 3, "read your own writes, on any instance");
+        let token = receipts[1].token;
+        let foreign = Token { store: StoreId::from_bytes([9; 16]), ..token };
+        assert!(matches!(reader.reach(foreign, deadline).await, Err(Error::ForeignToken { .. })));
+        for gone in [Token { seq: 3, ..token }, Token { seq: u64::MAX, ..token }, Token { hash: ContentHash::of(b"other"), ..token }] {
+            let refused = reader.reach(gone, deadline).await;
+            assert!(matches!(refused, Err(Error::RolledBack { .. })), "{refused:?}");
+        }
+    });
+}
+
+/// A store whose replies carry time and whose old slots may be deleted.
+fn timed(seed: u64) -> (InMemoryStore, ManualClock, brainy_coordination::Environment) {
+    let clock = ManualClock::new();
+    let store = InMemoryStore::new().with_store_clock(Arc::new(clock.clone()));
+    let environment = environment(Arc::new(store.clone()), &clock, seed);
+    clock.run(made(&environment, Constants::new(Truncation::Delete)));
+    (store, clock, environment)
+}
+
+#[test]
+fn inv_10_a_bucket_that_went_back_is_noticed_at_the_next_confirmation() {
+    for restored in [None, Some(1)] {
+        let (store, clock, environment) = timed(19);
+        clock.run(async {
+            let log = opened(&environment).await;
+            commit_alone(&log, &[add(1), add(2)]).await;
+            let deadline = within(&environment, 1 << 20);
+            log.refresh(deadline).await.unwrap();
+            store.delete(&slot_key(2)).await.unwrap();
+            if let Some(other) = restored {
+                let object = store.get(&slot_key(other), GetOptions::whole()).await.unwrap().value;
+                let brainy_storage::Get::Found(object) = object else { panic!("it is there") };
+                drop(store.put(&slot_key(2), object.bytes, Precondition::None).await);
+            }
+            clock.advance(Duration::from_millis(Constants::GRACE_MS / 4));
+            let refused = log.refresh(deadline).await;
+            assert!(matches!(refused, Err(Error::RolledBack { .. })), "{refused:?}");
+        });
+    }
+}
+
+#[test]
+fn inv_9_a_write_is_acknowledged_only_by_a_confirmation_of_the_last_quarter_of_the_grace() {
+    let (store, clock, environment) = timed(20);
+    clock.run(async {
+        let log = opened(&environment).await;
+        driven(&log, async {
+            commit(&log, &add(1)).await;
+            clock.advance(Duration::from_millis(Constants::GRACE_MS / 4));
+            // Without `ctl/head` no confirmation can be had: the create succeeds and proves nothing.
+            store.delete(&Key::new("ctl/head").unwrap()).await.unwrap();
+            let mut pending = log.submit(&add(2), within(&environment, 60)).unwrap();
+            let op = pending.op_id().await.unwrap();
+            assert_eq!(pending.outcome().await.unwrap(), Outcome::Unknown(op), "INV-9");
+            assert!(store.get(&slot_key(2), GetOptions::whole()).await.is_ok_and(|found| found.value != brainy_storage::Get::Absent));
+        })
+        .await;
+    });
+}
+
+#[test]
+fn a_follower_takes_in_what_others_commit_and_outlives_failures() {
+    let (memory, clock, plain) = fresh(23);
+    let faults = Arc::new(FaultStore::seeded(Arc::new(memory), 24, Faults::default()));
+    let environment = environment(faults.clone(), &clock, 25);
+    clock.run(async {
+        let (log, other) = (opened(&environment).await, opened(&plain).await);
+        let watch = async {
+            faults.set_faults(always(|faults| &mut faults.refused));
+            clock.sleep(Duration::from_secs(60)).await;
+            assert!(log.last_failure().is_some());
+            faults.set_faults(Faults::default());
+            commit_alone(&other, &[add(5)]).await;
+            clock.sleep(Duration::from_secs(60)).await;
+            assert_eq!(log.machine().get("sum"), 5);
+            log.stop("done");
+        };
+        join(log.follow(), watch).await;
+    });
+}
+
+#[test]
+fn inv_2_a_store_that_lets_two_create_one_slot_is_found_out_by_the_chain() {
+    let mut found = 0;
+    for seed in 0..40 {
+        let (memory, clock, _) = fresh(seed);
+        let lying: Arc<dyn Store> = Arc::new(LyingStore::new(Arc::new(memory), Lie::ChecksThenWrites));
+        let errors = clock.run(join_all((0..3_u64).map(|handle| {
+            let entropy = SeededEntropy::new(seed * 10 + handle);
+            let slow: Arc<dyn Store> = Arc::new(Slow { inner: Arc::clone(&lying), clock: clock.clone(), entropy });
+            let slow: Arc<dyn Store> = Arc::new(LyingStore::new(slow, Lie::ChecksThenWrites));
+            let environment = environment(slow, &clock, seed * 10 + handle);
+            async move {
+                let log = opened(&environment).await;
+                driven(&log, async {
+                    for by in 1..5 {
+                        drop(log.submit(&add(by), within(&environment, 20)).unwrap().outcome().await);
+                    }
+                    log.refresh(within(&environment, 20)).await.err().or_else(|| log.last_failure())
+                })
+                .await
+            }
+        })));
+        found += usize::from(errors.iter().any(|error| matches!(error, Some(Error::RolledBack { .. }))));
+    }
+    assert!(found > 20, "only {found} of 40 runs noticed");
+}
+
+#[test]
+fn the_tail_is_found_by_galloping_and_far_behind_is_caught_up_by_a_listing() {
+    let (memory, clock, plain) = fresh(31);
+    clock.run(async {
+        assert!(find_tail(&plain, seq(1), within(&plain, 60)).await.unwrap().is_none());
+        let log = opened(&plain).await;
+        let changes: Vec<_> = (1..=200).map(add).collect();
+        commit_alone(&log, &changes).await;
+        let counted = Arc::new(FaultStore::scripted(Arc::new(memory), []));
+        let reading = environment(counted.clone(), &clock, 32);
+        let tail = find_tail(&reading, seq(1), within(&plain, 60)).await.unwrap().unwrap();
+        assert_eq!(tail.header.seq, seq(200));
+        assert!(counted.requests() <= 2 * 8 + 3, "{} reads", counted.requests());
+        let before = counted.requests();
+        let other = opened(&reading).await;
+        assert_eq!(other.machine().get("sum"), (1..=200).sum::<i64>());
+        assert!(counted.requests() - before < 200 + 12, "{} requests", counted.requests() - before);
+        assert_eq!(other.digests().await.unwrap(), log.digests().await.unwrap());
+    });
+}
