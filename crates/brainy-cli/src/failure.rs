@@ -45,6 +45,8 @@ pub(crate) enum Failure {
     NoItem {
         /// Its id.
         id: String,
+        /// Ids that begin with it.
+        near: Vec<String>,
     },
     /// A scan found other counts than the log states.
     #[error("the statistics of the log and of a full scan differ: {differences}")]
@@ -102,7 +104,11 @@ impl Failure {
 
     fn hint(&self) -> Option<String> {
         match self {
-            Self::NoItem { .. } => return None,
+            Self::NoItem { near, .. } if near.is_empty() => return None,
+            Self::NoItem { near, .. } => {
+                let near: Vec<_> = near.iter().map(|id| format!("{id:?}")).collect();
+                return Some(format!("there are {}", safe(&near.join(", "))));
+            }
             Self::Import { source, commits, lines } => {
                 let before = match commits {
                     0 => "nothing was written".to_owned(),

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use brainy::{Brainy, Mode, Noun, NounId, Vector, Verb, VerbQuery};
+use brainy::{Brainy, ItemFilter, Mode, Noun, NounId, Vector, Verb, VerbQuery};
 
 use crate::args::GetArgs;
 use crate::failure::Failure;
@@ -14,7 +14,7 @@ use crate::{describe, place, when};
 pub(crate) async fn run(args: GetArgs, output: &mut Output) -> Result<(), Failure> {
     let id = item_id(&args.id)?;
     let db = Brainy::builder(place::url(&args.store)?).mode(Mode::Frozen).open().await?;
-    let noun = db.get(&id).await?.ok_or_else(|| Failure::NoItem { id: args.id.clone() })?;
+    let noun = existing(&db, &id).await?;
     let verbs = if args.verbs { incident(&db, &id).await? } else { Vec::new() };
     if output.is_json() {
         let mut value = describe::noun(&noun);
@@ -38,6 +38,20 @@ pub(crate) async fn run(args: GetArgs, output: &mut Output) -> Result<(), Failur
 /// `text` as an item's id.
 pub(crate) fn item_id(text: &str) -> Result<NounId, Failure> {
     NounId::new(text).map_err(|error| Failure::Argument { what: "ID".into(), reason: error.to_string() })
+}
+
+/// The item `id`.
+///
+/// # Errors
+/// [`Failure::NoItem`], with some ids that begin alike, for who does not know the end of a name.
+pub(crate) async fn existing(db: &Brainy, id: &NounId) -> Result<Noun, Failure> {
+    const NEAR: usize = 3;
+    if let Some(noun) = db.get(id).await? {
+        return Ok(noun);
+    }
+    let next = db.scan(Some(id), NEAR, &ItemFilter::all()).await?;
+    let near = next.into_iter().map(|noun| noun.id.to_string()).filter(|other| other.starts_with(id.as_str())).collect();
+    Err(Failure::NoItem { id: id.to_string(), near })
 }
 
 /// All verbs that touch the item, each once, by id.

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use crate::args::SearchArgs;
 use crate::failure::Failure;
-use crate::get::item_id;
+use crate::get::{existing, item_id};
 use crate::input::vectors::{self, VectorRows};
 use crate::output::Output;
 use crate::table::Table;
@@ -21,7 +21,7 @@ pub(crate) async fn run(args: SearchArgs, output: &mut Output) -> Result<(), Fai
     let db = Brainy::builder(url).mode(Mode::Frozen).open().await?;
     let vector = match (&like, &args.vector, &args.vector_json) {
         (Some(id), _, _) => {
-            let noun = db.get(id).await?.ok_or_else(|| Failure::NoItem { id: id.to_string() })?;
+            let noun = existing(&db, id).await?;
             let wrong = || Failure::Argument { what: format!("item {id:?}"), reason: "it has no vector, so nothing is near it".into() };
             noun.vector.ok_or_else(wrong)?
         }

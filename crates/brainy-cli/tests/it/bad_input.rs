@@ -16,7 +16,7 @@ fn damaged(change: impl FnOnce(&World)) -> World {
 }
 
 fn edit(world: &World, name: &str, change: impl FnOnce(&mut Vec<u8>)) {
-    let mut bytes = fs::read(world.path(name)).unwrap();
+    let mut bytes = fs::read(world.path(name)).expect("the test's folder can be used");
     change(&mut bytes);
     world.write(name, bytes);
 }
@@ -185,19 +185,23 @@ fn a_directory_that_cannot_be_written_is_told_and_can_still_be_read() {
 
 /// Calls `f` for everything under `folder`, itself last.
 fn each(folder: &Path, f: &dyn Fn(&Path)) {
-    for entry in fs::read_dir(folder).unwrap() {
-        let path = entry.unwrap().path();
+    for entry in fs::read_dir(folder).expect("the test's folder can be used") {
+        let path = entry.expect("the test's folder can be used").path();
         if path.is_dir() { each(&path, f) } else { f(&path) }
     }
     f(folder);
 }
 
 fn copy(from: &Path, to: &Path) {
-    fs::create_dir(to).unwrap();
-    for entry in fs::read_dir(from).unwrap() {
-        let path = entry.unwrap().path();
-        let to = to.join(path.file_name().unwrap());
-        if path.is_dir() { copy(&path, &to) } else { drop(fs::copy(&path, &to).unwrap()) }
+    fs::create_dir(to).expect("the test's folder can be used");
+    for entry in fs::read_dir(from).expect("the test's folder can be used") {
+        let path = entry.expect("the test's folder can be used").path();
+        let to = to.join(path.file_name().expect("the test's folder can be used"));
+        if path.is_dir() {
+            copy(&path, &to);
+        } else {
+            fs::copy(&path, &to).expect("the test's folder can be used");
+        }
     }
 }
 
@@ -205,7 +209,7 @@ fn listing(folder: &Path) -> Vec<(String, Vec<u8>)> {
     let files = std::cell::RefCell::new(Vec::new());
     each(folder, &|path| {
         if path.is_file() {
-            files.borrow_mut().push((path.display().to_string(), fs::read(path).unwrap()));
+            files.borrow_mut().push((path.display().to_string(), fs::read(path).expect("the test's folder can be used")));
         }
     });
     let mut files = files.into_inner();

@@ -23,14 +23,14 @@ struct Follower {
 impl Follower {
     /// Reads `most` lines, then holds the pipe open without reading.
     fn start(world: &World, args: &[&str], most: usize) -> Self {
-        let mut child = world.command(args).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-        let stdout = child.stdout.take().unwrap();
+        let mut child = world.command(args).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("the command can be run");
+        let stdout = child.stdout.take().expect("the command can be run");
         let (send, lines) = channel();
         let reader = std::thread::spawn(move || {
             let mut stdout = BufReader::new(stdout);
             for _ in 0..most {
                 let mut line = String::new();
-                if stdout.read_line(&mut line).unwrap() == 0 || send.send(line).is_err() {
+                if stdout.read_line(&mut line).expect("the command prints UTF-8") == 0 || send.send(line).is_err() {
                     break;
                 }
             }
@@ -45,17 +45,17 @@ impl Follower {
 
     /// Closes the pipe and waits for the end; what was said on standard error.
     fn leave(mut self) -> (ExitStatus, String) {
-        drop(self.reader.take().unwrap().join().unwrap());
-        let mut stderr = self.child.stderr.take().unwrap();
+        drop(self.reader.take().expect("the command can be run").join().expect("the command can be run"));
+        let mut stderr = self.child.stderr.take().expect("the command can be run");
         let (send, ended) = channel();
         std::thread::spawn(move || {
             let mut text = String::new();
-            stderr.read_to_string(&mut text).unwrap();
+            stderr.read_to_string(&mut text).expect("the command prints UTF-8");
             drop(send.send(text));
         });
         // Standard error ends with the process.
         let text = ended.recv_timeout(DEADLINE).expect("the command ends when nobody reads any more");
-        (self.child.wait().unwrap(), text)
+        (self.child.wait().expect("the command can be run"), text)
     }
 }
 
@@ -67,7 +67,9 @@ impl Drop for Follower {
 }
 
 fn seq(line: &str) -> u64 {
-    serde_json::from_str::<Value>(line).unwrap()["seq"].as_u64().unwrap()
+    serde_json::from_str::<Value>(line).expect("the command prints the JSON that is promised")["seq"]
+        .as_u64()
+        .expect("the command prints the JSON that is promised")
 }
 
 #[test]

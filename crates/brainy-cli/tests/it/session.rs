@@ -2,10 +2,10 @@
 
 use serde_json::{Value, json};
 
-use crate::world::{DIMENSION, HOSTILE, NOUNS, SAMPLE, VERBS, World, id, kind, vector};
+use crate::world::{DIMENSION, HOSTILE, NOUNS, SAMPLE, VERBS, World, kind, vector};
 
 fn ids(lines: &[Value]) -> Vec<&str> {
-    lines.iter().map(|line| line["id"].as_str().unwrap()).collect()
+    lines.iter().map(|line| line["id"].as_str().expect("the command prints the JSON that is promised")).collect()
 }
 
 #[test]
@@ -108,7 +108,8 @@ fn an_item_is_shown_whole_with_its_relations() {
     assert!(verbs.contains(&(Some("item-19"), Some("item-20"))) && verbs.contains(&(Some("item-20"), Some("item-21"))));
     let table = world.ok(&["get", "store", "item-20", "--verbs"]);
     assert!(table.contains("id        item-20\n") && table.contains("item-20  next      item-21"), "{table}");
-    world.run(&["get", "store", "nobody"]);
+    world.refused(&["get", "store", "item-2"], "there is no item \"item-2\" in this store");
+    assert!(world.run(&["search", "store", "--like", "item-2"]).err.ends_with("hint: there are \"item-20\", \"item-21\", \"item-22\"\n"));
     let answer = world.run(&["get", "store", "nobody"]);
     assert_eq!((answer.code, answer.err.as_str()), (Some(1), "error: there is no item \"nobody\" in this store\n"));
 }

@@ -36,7 +36,7 @@ impl World {
         let name = format!("cli-{}-{}", std::process::id(), NUMBER.fetch_add(1, Ordering::Relaxed));
         let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
         drop(fs::remove_dir_all(&folder));
-        fs::create_dir_all(&folder).unwrap();
+        fs::create_dir_all(&folder).expect("the test's folder can be used");
         Self { folder, environment: Vec::new() }
     }
 
@@ -68,7 +68,7 @@ impl World {
 
     /// Writes a file.
     pub(crate) fn write(&self, name: &str, bytes: impl AsRef<[u8]>) {
-        fs::write(self.path(name), bytes).unwrap();
+        fs::write(self.path(name), bytes).expect("the test's folder can be used");
     }
 
     /// The command, in the folder, without anything of the caller's environment that steers S3.
@@ -86,7 +86,7 @@ impl World {
 
     /// Runs the command to its end.
     pub(crate) fn run(&self, args: &[&str]) -> Answer {
-        Answer::of(&self.command(args).output().unwrap())
+        Answer::of(&self.command(args).output().expect("the command can be run"))
     }
 
     /// What the command prints; it must end well and say nothing on standard error.
@@ -123,8 +123,12 @@ impl World {
         while let Some(folder) = folders.pop() {
             let Ok(entries) = fs::read_dir(&folder) else { continue };
             for entry in entries {
-                let path = entry.unwrap().path();
-                if path.is_dir() { folders.push(path) } else { drop(files.insert(path.clone(), fs::read(&path).unwrap())) }
+                let path = entry.expect("the test's folder can be used").path();
+                if path.is_dir() {
+                    folders.push(path)
+                } else {
+                    drop(files.insert(path.clone(), fs::read(&path).expect("the test's folder can be used")))
+                }
             }
         }
         files
@@ -135,10 +139,10 @@ impl World {
         let (mut nouns, mut vectors, mut verbs) = (String::new(), Vec::new(), String::new());
         for number in 0..NOUNS {
             let noun = serde_json::json!({"id": id(number), "type": kind(number), "size": number, "section": "s"});
-            writeln!(nouns, "{noun}").unwrap();
+            writeln!(nouns, "{noun}").expect("a string takes any text");
             vectors.extend(vector(number).iter().flat_map(|value| value.to_le_bytes()));
             if !id(number).contains('\n') && !id(number + 1).contains('\n') && number + 1 < NOUNS {
-                writeln!(verbs, "{}\tnext\t{}", id(number), id(number + 1)).unwrap();
+                writeln!(verbs, "{}\tnext\t{}", id(number), id(number + 1)).expect("a string takes any text");
             }
         }
         self.write("nouns.jsonl", nouns);
@@ -158,8 +162,8 @@ impl Answer {
     pub(crate) fn of(output: &Output) -> Self {
         Self {
             code: output.status.code(),
-            out: String::from_utf8(output.stdout.clone()).unwrap(),
-            err: String::from_utf8(output.stderr.clone()).unwrap(),
+            out: String::from_utf8(output.stdout.clone()).expect("the command prints UTF-8"),
+            err: String::from_utf8(output.stderr.clone()).expect("the command prints UTF-8"),
         }
     }
 }
