@@ -154,9 +154,12 @@ fn objects_are_read_as_they_always_were() {
     }
 }
 
+/// Whether some bytes are taken for an object.
+type Reads = fn(Vec<u8>) -> bool;
+
 #[test]
 fn no_prefix_and_no_flipped_byte_of_an_object_is_taken_for_one_or_panics() {
-    let readers: [(&str, fn(Vec<u8>) -> bool); 3] = [
+    let readers: [(&str, Reads); 3] = [
         ("brainy.json", |bytes| Descriptor::decode(&bytes).is_ok()),
         ("head.bin", |bytes| Head::decode(&bytes).is_ok()),
         ("slot.bin", |bytes| slot::decode(&bytes.into()).is_ok()),

@@ -218,9 +218,12 @@ fn stated(bench: &Bench) -> StatedSummary {
     StatedSummary { as_of, counters: vec![], machine: SetHash::EMPTY, bookkeeping: staged.bookkeeping, verdicts }
 }
 
+/// What a creator in error makes of a header.
+type Change = fn(&mut Header);
+
 #[test]
 fn inv_7_a_header_that_differs_stops_the_answers_not_the_effects_and_an_override_resumes() {
-    let wrong: [(&str, fn(&mut Header)); 7] = [
+    let wrong: [(&str, Change); 7] = [
         ("counters", |header| header.summary.as_mut().unwrap().counters = vec![1]),
         ("state digest", |header| header.summary.as_mut().unwrap().machine.insert(&ContentHash::of(b"x"))),
         ("bookkeeping digest", |header| header.summary.as_mut().unwrap().bookkeeping.insert(&ContentHash::of(b"x"))),
@@ -352,12 +355,12 @@ fn a_batch_under_our_number_that_is_not_ours_is_no_verdict_of_ours() {
 }
 
 #[test]
-fn inv_1_a_directory_is_settled_before_anything_rests_on_what_was_read() {
+fn inv_19_a_directory_is_settled_before_anything_rests_on_what_was_read() {
     let mut bench = Bench::new();
     bench.put(&keys::slot(bench.tip.next()), slot::encode(&bench.header(), &[]));
     let unsettled = Arc::new(Unsettled { inner: bench.store.clone(), fails: std::sync::atomic::AtomicBool::new(true) });
-    bench.reader.environment.store = unsettled.clone();
-    assert!(bench.look().is_err() && !bench.tip.is_firm());
+    bench.reader.environment.store = Arc::<Unsettled>::clone(&unsettled);
+    assert!(bench.look().is_err() && !bench.tip.is_firm(), "INV-19");
     assert!(bench.look().is_err(), "the second look found nothing new, and must settle what the first read");
     unsettled.fails.store(false, std::sync::atomic::Ordering::Relaxed);
     assert!(bench.look().is_ok() && bench.tip.is_firm());

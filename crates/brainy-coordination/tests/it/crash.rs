@@ -41,7 +41,7 @@ fn die_at(requests: u64, last: Last, rival: bool) -> bool {
     let (memory, clock, plain) = fresh(requests);
     let journal = Mutex::new(Journal::default());
     let cut = Arc::new(Cut::new(Arc::new(memory), requests, last));
-    let dying = environment(cut.clone(), &clock, 1_000 + requests);
+    let dying = environment(Arc::<Cut>::clone(&cut), &clock, 1_000 + requests);
     clock.run(async {
         let life = async {
             let log = opened(&dying).await;

@@ -6,7 +6,8 @@ use brainy_coordination::{ChangeLog, OpId, Outcome, Receipt, Transaction};
 use brainy_core::SequenceNumber;
 use brainy_storage::Key;
 use brainy_testkit::Faults;
-use futures_util::future::join;
+use futures_util::FutureExt;
+use futures_util::future::{LocalBoxFuture, join};
 
 use crate::register::{Change, Register};
 use crate::stores::within;
@@ -16,13 +17,13 @@ pub(crate) fn add(by: i64) -> Transaction {
 }
 
 /// Drives `log` while `work` goes on, and stops it then.
-pub(crate) async fn driven<T>(log: &ChangeLog<Register>, work: impl Future<Output = T>) -> T {
+pub(crate) fn driven<'a, T: 'a>(log: &'a ChangeLog<Register>, work: impl Future<Output = T> + 'a) -> LocalBoxFuture<'a, T> {
     let work = async {
         let done = work.await;
         log.stop("the test is over");
         done
     };
-    join(log.run(), work).await.1
+    join(log.run(), work).map(|(_, done)| done).boxed_local()
 }
 
 pub(crate) async fn commit(log: &ChangeLog<Register>, transaction: &Transaction) -> Receipt {

@@ -113,7 +113,7 @@ fn run(seed: u64, met: &mut Met) {
     let (memory, clock) = (InMemoryStore::new(), ManualClock::new());
     let plain = environment(Arc::new(memory.clone()), &clock, seed);
     // A horizon of two slots makes identities age, operations stale and records vanish within a run.
-    let horizon = if seed % 3 == 0 { 2 } else { Constants::HORIZON_SLOTS };
+    let horizon = if seed.is_multiple_of(3) { 2 } else { Constants::HORIZON_SLOTS };
     clock.run(made(&plain, constants().with_horizon_slots(horizon)));
     let faults = Arc::new(FaultStore::seeded(Arc::new(memory), seed, Faults::all(200)));
     let journal = SharedJournal::default();
@@ -139,7 +139,7 @@ fn run(seed: u64, met: &mut Met) {
             // One process in four is killed in the middle.
             let dies = clock.now().after(Duration::from_millis((entropy.fraction() * 2_000.0) as u64));
             let dies = if handle == 0 { dies } else { within(&environment, 1 << 30) };
-            let killed = before(clock, dies, life).await.is_none();
+            let killed = Box::pin(before(clock, dies, life)).await.is_none();
             (log.figures(), killed)
         }
     };
@@ -212,8 +212,8 @@ fn run(seed: u64, met: &mut Met) {
         let effective = positions.get(&attempt.label).copied();
         if let Some(outcome) = &attempt.outcome {
             match outcome {
-                Outcome::Committed(receipt) => assert_eq!(effective, Some(receipt.version), "{attempt:?}"),
-                Outcome::Rejected(_) => assert_eq!(effective, None, "rejected, and took effect: {attempt:?}"),
+                Outcome::Committed(receipt) => assert_eq!(effective, Some(receipt.version), "INV-1, INV-12: {attempt:?}"),
+                Outcome::Rejected(_) => assert_eq!(effective, None, "INV-12: rejected, and took effect: {attempt:?}"),
                 Outcome::Unknown(_) => {
                     met.unknown += 1;
                     met.unknown_committed += usize::from(effective.is_some());

@@ -207,3 +207,24 @@ fn group_commit_of_many_callers_takes_few_slots_and_a_large_batch_lies_in_a_blob
         assert_eq!(other.digests().await.unwrap(), log.digests().await.unwrap());
     });
 }
+
+#[test]
+fn inv_17_no_text_of_a_caller_becomes_part_of_an_object_key() {
+    let (memory, clock, environment) = fresh(36);
+    clock.run(async {
+        let log = opened(&environment).await;
+        let hostile = [Transaction::payload("../../x"), Transaction::payload(vec![b'/'; 100_000])];
+        driven(&log, join_all(hostile.iter().map(|one| log.submit(one, within(&environment, 60)).unwrap().outcome()))).await;
+        let mut keys = Vec::new();
+        for folder in ["log", "blob", "ctl", "inbox"] {
+            let prefix = brainy_storage::Prefix::new(folder).unwrap();
+            let page = memory.list(&prefix, None, std::num::NonZeroUsize::MAX).await.unwrap().value;
+            keys.extend(page.entries.into_iter().map(|entry| entry.key));
+        }
+        assert_eq!(keys.len(), 3, "one slot, one blob, ctl/head: {keys:?}");
+        for key in keys.iter().map(brainy_storage::Key::as_str).filter(|key| *key != "ctl/head") {
+            let parts: Vec<_> = key.split('/').skip(1).collect();
+            assert!(parts.iter().all(|part| part.bytes().all(|byte| byte.is_ascii_hexdigit())), "INV-17: {key}");
+        }
+    });
+}

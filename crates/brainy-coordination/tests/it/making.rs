@@ -40,7 +40,7 @@ fn processes_that_make_one_store_at_once_agree_on_it() {
 fn a_half_made_store_is_completed_and_a_whole_one_never_made_again() {
     let (memory, clock) = (InMemoryStore::new(), ManualClock::new());
     let cut = Arc::new(Cut::new(Arc::new(memory.clone()), 2, Last::Lost));
-    let dying = environment(cut.clone(), &clock, 21);
+    let dying = environment(Arc::<Cut>::clone(&cut), &clock, 21);
     clock.run(async {
         let new = NewStore::new(vec![]);
         let making = std::pin::pin!(create_store(&dying, &new, within(&dying, 600)));

@@ -19,7 +19,7 @@ fn at_its_deadline_what_was_sent_is_unknown_and_its_dropped_callers_change_goes_
     let (memory, clock, plain) = fresh(2);
     // Every reply to the create is lost on the way, whatever became of it.
     let faults = Arc::new(FaultStore::scripted(Arc::new(memory), []));
-    let environment = environment(faults.clone(), &clock, 3);
+    let environment = environment(Arc::<FaultStore>::clone(&faults), &clock, 3);
     let (sent, abandoned) = clock.run(async {
         let log = opened(&environment).await;
         faults.set_faults(always(|faults| &mut faults.lost_after));
@@ -73,7 +73,7 @@ fn stopping_refuses_what_waits_and_names_what_is_undecided() {
 fn a_cancelled_operation_stays_without_effect_when_its_copy_lands_at_last() {
     let (memory, clock, plain) = fresh(26);
     let faults = Arc::new(FaultStore::scripted(Arc::new(memory), []));
-    let environment = environment(faults.clone(), &clock, 27);
+    let environment = environment(Arc::<FaultStore>::clone(&faults), &clock, 27);
     clock.run(async {
         let log = opened(&environment).await;
         let mut pending = log.submit(&add(1), within(&environment, 600)).unwrap();

@@ -18,7 +18,7 @@ fn inv_8_callers_who_come_at_once_share_looks_and_nobody_gets_one_sent_before_he
     let (memory, clock, plain) = fresh(15);
     let counted = Arc::new(FaultStore::scripted(Arc::new(memory), []));
     let entropy = SeededEntropy::new(16);
-    let slow = Slow { inner: counted.clone(), clock: clock.clone(), entropy };
+    let slow = Slow { inner: Arc::<FaultStore>::clone(&counted), clock: clock.clone(), entropy };
     let environment = environment(Arc::new(slow), &clock, 17);
     clock.run(async {
         let log = opened(&environment).await;
@@ -91,7 +91,7 @@ fn inv_10_a_bucket_that_went_back_is_noticed_at_the_next_confirmation() {
             }
             clock.advance(Duration::from_millis(Constants::GRACE_MS / 4));
             let refused = log.refresh(deadline).await;
-            assert!(matches!(refused, Err(Error::RolledBack { .. })), "{refused:?}");
+            assert!(matches!(refused, Err(Error::RolledBack { .. })), "INV-10: {refused:?}");
         });
     }
 }
@@ -119,7 +119,7 @@ fn inv_9_a_write_is_acknowledged_only_by_a_confirmation_of_the_last_quarter_of_t
 fn a_follower_takes_in_what_others_commit_and_outlives_failures() {
     let (memory, clock, plain) = fresh(23);
     let faults = Arc::new(FaultStore::seeded(Arc::new(memory), 24, Faults::default()));
-    let environment = environment(faults.clone(), &clock, 25);
+    let environment = environment(Arc::<FaultStore>::clone(&faults), &clock, 25);
     clock.run(async {
         let (log, other) = (opened(&environment).await, opened(&plain).await);
         let watch = async {
@@ -160,7 +160,7 @@ fn inv_2_a_store_that_lets_two_create_one_slot_is_found_out_by_the_chain() {
         })));
         found += usize::from(errors.iter().any(|error| matches!(error, Some(Error::RolledBack { .. }))));
     }
-    assert!(found > 20, "only {found} of 40 runs noticed");
+    assert!(found > 20, "INV-1 does not hold there, and only {found} of 40 runs noticed");
 }
 
 #[test]
@@ -172,7 +172,7 @@ fn the_tail_is_found_by_galloping_and_far_behind_is_caught_up_by_a_listing() {
         let changes: Vec<_> = (1..=200).map(add).collect();
         commit_alone(&log, &changes).await;
         let counted = Arc::new(FaultStore::scripted(Arc::new(memory), []));
-        let reading = environment(counted.clone(), &clock, 32);
+        let reading = environment(Arc::<FaultStore>::clone(&counted), &clock, 32);
         let tail = find_tail(&reading, seq(1), within(&plain, 60)).await.unwrap().unwrap();
         assert_eq!(tail.header.seq, seq(200));
         assert!(counted.requests() <= 2 * 8 + 3, "{} reads", counted.requests());
