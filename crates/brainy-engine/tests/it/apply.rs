@@ -46,6 +46,7 @@ fn any_slots(versions: bool) -> impl Strategy<Value = Vec<Vec<Vec<Operation>>>> 
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(400))]
 
+    // INV-14: counters are a recount, on every instance.
     #[test]
     fn apply_does_what_the_plain_rules_say(slots in any_slots(true)) {
         let (engine, mut model) = (engine(), Model::default());

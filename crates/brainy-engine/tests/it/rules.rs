@@ -5,6 +5,7 @@ use brainy_engine::{Engine, EngineOptions, Reason, Space, VerbQuery};
 
 use crate::drive::*;
 
+// INV-13: all of a transaction or nothing.
 #[test]
 fn a_transaction_is_all_or_nothing() {
     let engine = engine();

@@ -58,6 +58,7 @@ fn any_step() -> impl Strategy<Value = Step> {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(300))]
 
+    // INV-15: a search is never staler than the state.
     #[test]
     fn a_search_finds_the_true_nearest_however_far_the_index_lags(
         metric in prop_oneof![Just(Metric::L2), Just(Metric::Cosine), Just(Metric::InnerProduct)],

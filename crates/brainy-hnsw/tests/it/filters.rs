@@ -2,6 +2,7 @@ use brainy_core::Metric;
 
 use crate::data::{assert_ranked, clustered, gaussian, index, k};
 
+// INV-16: k hits where k exist.
 #[test]
 fn a_filter_of_any_selectivity_fills_k_with_allowed_keys_alone() {
     let rows = clustered(1, 5_000, 24, 50);

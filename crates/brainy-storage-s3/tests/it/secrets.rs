@@ -45,6 +45,7 @@ async fn errors(store: &S3Store) -> Vec<StoreError> {
     errors
 }
 
+// INV-18: no secret in errors or logs.
 #[tokio::test]
 async fn no_error_or_debug_text_shows_a_secret() {
     let world = World::new();

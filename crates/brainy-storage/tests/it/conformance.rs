@@ -22,6 +22,7 @@ fn quick() -> Options {
     options
 }
 
+// INV-11: exactly one winner of racing conditional writes, among the checks of the suite.
 #[test]
 fn memory_conforms() {
     let store = InMemoryStore::new();
