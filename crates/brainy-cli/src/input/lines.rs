@@ -20,11 +20,18 @@ pub(crate) struct Lines<R> {
 }
 
 impl Lines<BufReader<File>> {
-    /// The lines of the file at `path`.
+    /// The lines of the file at `path`, which must be one that can be read again.
     pub(crate) fn open(path: &Path) -> Result<Self, Failure> {
         let file = path.display().to_string();
-        // A directory opens like a file and fails at the first read.
         let reader = File::open(path).map_err(|error| Failure::unreadable(&file, &error))?;
+        let data = reader.metadata().map_err(|error| Failure::unreadable(&file, &error))?;
+        if !data.is_file() {
+            // A pipe would be empty the second time, and nothing of it be written.
+            return Err(Failure::File {
+                file,
+                reason: "it is read twice, to check it before anything is written, so it must be a regular file".into(),
+            });
+        }
         Ok(Self::new(BufReader::with_capacity(1 << 16, reader), file))
     }
 }

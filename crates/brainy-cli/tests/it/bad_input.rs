@@ -76,7 +76,10 @@ fn vectors_that_do_not_fit_are_named_and_nothing_at_all_is_written() {
 fn files_and_arguments_that_cannot_be_are_named() {
     let world = World::with_sample();
     world.refused(&["import", "store", "--nouns", "nowhere.jsonl"], "nowhere.jsonl: No such file");
-    world.refused(&["import", "store", "--nouns", "."], ".: ");
+    world.refused(&["import", "store", "--nouns", "."], ".: it is read twice");
+    world.refused(&["import", "store", "--verbs", "/dev/null"], "/dev/null: it is read twice");
+    world.write("empty", "");
+    assert!(world.ok(&["import", "store", "--nouns", "empty", "--verbs", "empty"]).contains("0 transactions"));
     world.refused(&["import", "store", "--nouns", "nouns.jsonl", "--vectors", "verbs.tsv"], "verbs.tsv: its name must end in .f16");
     world.refused(&["get", "store", &"x".repeat(2_000)], "2000 bytes");
     world.refused(&["get", "store", ""], "empty");

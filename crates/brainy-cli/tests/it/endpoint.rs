@@ -3,6 +3,7 @@
 use brainy_testkit::s3_endpoint::{ACCESS_KEY, Mode, S3Endpoint, SECRET_KEY};
 use serde_json::json;
 
+use crate::follow::Follower;
 use crate::world::{HOSTILE, NOUNS, SAMPLE, VERBS, World};
 
 fn world(endpoint: &S3Endpoint) -> World {
@@ -35,6 +36,22 @@ fn every_command_works_on_a_bucket() {
     for key in endpoint.keys("bucket") {
         assert!(key.starts_with("a/b/") && !HOSTILE.iter().filter(|id| id.len() > 1).any(|id| key.contains(id)), "{key}");
     }
+}
+
+#[test]
+fn the_log_of_a_bucket_can_be_followed() {
+    let endpoint = S3Endpoint::start(Mode::default());
+    endpoint.make_bucket("bucket");
+    let (world, store) = (world(&endpoint), "s3://bucket/a");
+    world.ok(&["create", store, "--dimension", "4"]);
+    let follower = Follower::start(&world, &["log", store, "--follow"], 3);
+    assert!(follower.line().contains("operations"));
+    for id in ["first", "second"] {
+        world.ok(&["delete", store, id]);
+        assert!(follower.line().ends_with(&format!("  delete {id}\n")));
+    }
+    let (status, text) = follower.leave();
+    assert_eq!((status.code(), text.as_str()), (Some(0), ""));
 }
 
 #[test]

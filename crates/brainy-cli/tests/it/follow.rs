@@ -14,7 +14,7 @@ use crate::world::{World, id};
 const DEADLINE: Duration = Duration::from_secs(120);
 
 /// A following command, read line by line; killed if it is still there at the end of the test.
-struct Follower {
+pub(crate) struct Follower {
     child: Child,
     lines: Receiver<String>,
     reader: Option<JoinHandle<ChildStdout>>,
@@ -22,7 +22,7 @@ struct Follower {
 
 impl Follower {
     /// Reads `most` lines, then holds the pipe open without reading.
-    fn start(world: &World, args: &[&str], most: usize) -> Self {
+    pub(crate) fn start(world: &World, args: &[&str], most: usize) -> Self {
         let mut child = world.command(args).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("the command can be run");
         let stdout = child.stdout.take().expect("the command can be run");
         let (send, lines) = channel();
@@ -39,12 +39,13 @@ impl Follower {
         Self { child, lines, reader: Some(reader) }
     }
 
-    fn line(&self) -> String {
+    /// The next line.
+    pub(crate) fn line(&self) -> String {
         self.lines.recv_timeout(DEADLINE).expect("the command prints the next line in time")
     }
 
     /// Closes the pipe and waits for the end; what was said on standard error.
-    fn leave(mut self) -> (ExitStatus, String) {
+    pub(crate) fn leave(mut self) -> (ExitStatus, String) {
         drop(self.reader.take().expect("the command can be run").join().expect("the command can be run"));
         let mut stderr = self.child.stderr.take().expect("the command can be run");
         let (send, ended) = channel();
