@@ -117,21 +117,24 @@ fn where_there_is_no_store_none_is_made() {
 
 #[test]
 fn a_truncated_slot_is_named_by_every_command_and_stays_as_it_is() {
-    for keep in [0, 10, 100] {
-        let world = World::with_sample();
-        let slot = world.files().into_keys().find(|path| path.ends_with("log/00000000000000000002")).expect("the store has a second slot");
-        fs::set_permissions(&slot, fs::Permissions::from_mode(0o644)).unwrap();
-        let bytes = fs::read(&slot).unwrap();
-        fs::write(&slot, &bytes[..keep]).unwrap();
-        for args in [
-            &["get", "store", "item-20"][..],
-            &["search", "store", "--like", "item-20"],
-            &["log", "store"],
-            &["stats", "store", "--scan"],
-            &["delete", "store", "item-20"],
-            &SAMPLE,
-        ] {
-            world.refused(args, "log/00000000000000000002");
+    let reading =
+        [&["get", "store", "item-20"][..], &["search", "store", "--like", "item-20"], &["log", "store"], &["stats", "store", "--scan"]];
+    let writing = [&["delete", "store", "item-20"][..], &SAMPLE];
+    for newest in [false, true] {
+        for keep in [0, 10, 100] {
+            let world = World::with_sample();
+            let mut slots: Vec<_> = world.files().into_keys().filter(|path| path.parent().unwrap().ends_with("log")).collect();
+            slots.sort();
+            let slot = if newest { slots.pop().unwrap() } else { slots.remove(1) };
+            fs::set_permissions(&slot, fs::Permissions::from_mode(0o644)).unwrap();
+            let bytes = fs::read(&slot).unwrap();
+            fs::write(&slot, &bytes[..keep]).unwrap();
+            let name = format!("log/{}", slot.file_name().unwrap().to_str().unwrap());
+            for args in reading.iter().chain(&writing) {
+                world.refused(args, &name);
+            }
+            // What the newest slot states needs no other one.
+            if newest { world.refused(&["stats", "store"], &name) } else { drop(world.ok(&["stats", "store"])) }
         }
     }
 }
