@@ -10,7 +10,7 @@
 use std::error::Error;
 use std::num::NonZeroUsize;
 use std::process::ExitCode;
-use std::sync::Arc;
+use std::sync::{Arc, Barrier};
 use std::time::Duration;
 
 use brainy::{Brainy, ErrorKind, Freshness, Metric, Mode, Statistics, Usage};
@@ -77,12 +77,12 @@ fn run() -> Result<(), Failure> {
         }
         let follower = handle().open().await?.with_freshness(Freshness::Latest);
 
-        let taken = usage_of(&follower, async {
+        let (_, taken) = usage_of(&follower, async {
             writer.put(last.clone()).await?;
-            Ok(follower.refresh().await.map(drop)?)
+            follower.refresh().await
         })
         .await?;
-        let idle = usage_of(&follower, async { Ok(follower.refresh().await.map(drop)?) }).await?;
+        let (_, idle) = usage_of(&follower, follower.refresh()).await?;
         let items = item_layout(&drafts).await?;
         let scanned = scan(&Metered::<dyn Store>::new(Arc::clone(&raw))).await?;
         let scanned_items = scan(&Metered::<dyn Store>::new(items)).await?;
@@ -98,12 +98,11 @@ fn run() -> Result<(), Failure> {
         heading();
         let expected = writer.with_freshness(Freshness::Latest).statistics().await?.statistics;
         let bounded = follower.with_freshness(Freshness::Bounded(PATIENCE));
-        let (mut young, mut latest) = (None, None);
-        let young_usage = usage_of(&follower, async { Ok(young = Some(bounded.statistics().await?.statistics)) }).await?;
-        let latest_usage = usage_of(&follower, async { Ok(latest = Some(follower.statistics().await?.statistics)) }).await?;
+        let (young, young_usage) = usage_of(&follower, bounded.statistics()).await?;
+        let (latest, latest_usage) = usage_of(&follower, follower.statistics()).await?;
         let (cold, cold_usage) = peek(&raw).await?;
-        for (how, found) in [("bounded", young.as_ref()), ("latest", latest.as_ref()), ("peek", Some(&cold))] {
-            if found != Some(&expected) {
+        for (how, found) in [("bounded", &young.statistics), ("latest", &latest.statistics), ("peek", &cold)] {
+            if *found != expected {
                 return Err(format!("{how}: {found:?}, not {expected:?}").into());
             }
         }
@@ -116,9 +115,10 @@ fn run() -> Result<(), Failure> {
         line("full scan of the same store", &scanned.usage);
         line("full scan of the same items, one JSON object each", &scanned_items.usage);
 
-        println!("\n## Writes that race\n");
-        races(&handle, &raw, raises)
-    })
+        Ok::<_, Failure>(())
+    })?;
+    println!("\n## Writes that race\n");
+    races(&handle, &raw, raises)
 }
 
 fn raw_store(url: &str) -> Result<Arc<dyn Store>, Failure> {
@@ -131,11 +131,11 @@ fn raw_store(url: &str) -> Result<Arc<dyn Store>, Failure> {
     Ok(Arc::new(brainy_storage_s3::S3Store::open_url(url)?))
 }
 
-/// What a handle asked of the store while `work` ran.
-async fn usage_of(handle: &Brainy, work: impl Future<Output = Result<(), Failure>>) -> Result<Usage, Failure> {
+/// What `work` returned, and what a handle asked of the store meanwhile.
+async fn usage_of<T>(handle: &Brainy, work: impl Future<Output = Result<T, brainy::Error>>) -> Result<(T, Usage), Failure> {
     let before = handle.usage();
-    work.await?;
-    Ok(handle.usage().since(&before))
+    let done = work.await?;
+    Ok((done, handle.usage().since(&before)))
 }
 
 struct Scan {
@@ -201,8 +201,10 @@ fn races(handle: &(impl Fn() -> brainy::Builder + Sync), raw: &Arc<dyn Store>, r
     let expected = RAISERS as u64 * raises;
     let first = block_on(handle().open())?;
     block_on(first.put(counter(0)))?;
-    let conflicts: u64 = together(|| {
-        let db = block_on(handle().open())?.with_freshness(Freshness::Latest).with_deadline(PATIENCE);
+    let conflicts: u64 = together(|start| {
+        let opened = block_on(handle().open());
+        start.wait();
+        let db = opened?.with_freshness(Freshness::Latest).with_deadline(PATIENCE);
         let mut conflicts = 0;
         for _ in 0..raises {
             while !raise(&db)? {
@@ -215,7 +217,8 @@ fn races(handle: &(impl Fn() -> brainy::Builder + Sync), raw: &Arc<dyn Store>, r
 
     let key = Key::new("overwritten-counter")?;
     block_on(raw.put(&key, Bytes::from_static(b"0"), Precondition::None))?;
-    together(|| {
+    together(|start| {
+        start.wait();
         for _ in 0..raises {
             let value = read_object(raw, &key)? + 1;
             block_on(raw.put(&key, Bytes::from(value.to_string()), Precondition::None))?;
@@ -230,10 +233,11 @@ fn races(handle: &(impl Fn() -> brainy::Builder + Sync), raw: &Arc<dyn Store>, r
     if swapped == expected { Ok(()) } else { Err(format!("the counter is {swapped}, not {expected}: updates were lost or doubled").into()) }
 }
 
-/// The sum of what all raisers return, each on a thread of its own.
-fn together(one: impl Fn() -> Result<u64, Failure> + Sync) -> Result<u64, Failure> {
+/// The sum of what all raisers return, each on a thread of its own. Each waits at the barrier once, whatever became of it before.
+fn together(one: impl Fn(&Barrier) -> Result<u64, Failure> + Sync) -> Result<u64, Failure> {
+    let start = Barrier::new(RAISERS);
     std::thread::scope(|scope| {
-        let running: Vec<_> = (0..RAISERS).map(|_| scope.spawn(&one)).collect();
+        let running: Vec<_> = (0..RAISERS).map(|_| scope.spawn(|| one(&start))).collect();
         running.into_iter().map(|thread| thread.join().map_err(|_| Failure::from("a raiser panicked"))?).sum()
     })
 }
