@@ -30,8 +30,8 @@ const ATTEMPT: Duration = Duration::from_secs(10);
 const LONGEST_PAUSE: Duration = Duration::from_secs(2);
 /// Shortest time taken as the store's latency when pauses are drawn.
 const SHORTEST_LATENCY: Duration = Duration::from_millis(1);
-/// Outcomes of own batches that a handle keeps for callers who come back.
-const KEPT_BATCHES: usize = 1_024;
+/// So many outcomes of its own a handle keeps for callers who come back, and those of its last batch in any case.
+const KEPT_OUTCOMES: usize = 16_384;
 
 /// Under which identity a handle writes. (writer, wseq) binds to one byte string for ever; one batch is in play at a time.
 #[derive(Debug)]
@@ -53,6 +53,8 @@ struct LedgerInner {
     in_play: Option<(WriterId, u64, Vec<OpId>)>,
     decided: BTreeMap<(WriterId, u64), Vec<(OpId, Outcome)>>,
     order: VecDeque<(WriterId, u64)>,
+    /// How many outcomes they are.
+    kept: usize,
 }
 
 /// What the ledger says of an operation.
@@ -74,12 +76,12 @@ impl Ledger {
     fn finish(&self, outcomes: Vec<Outcome>) {
         let mut inner = self.lock();
         let Some((writer, wseq, ops)) = inner.in_play.take() else { return };
+        inner.kept += ops.len();
         inner.decided.insert((writer, wseq), ops.into_iter().zip(outcomes).collect());
         inner.order.push_back((writer, wseq));
-        if inner.order.len() > KEPT_BATCHES
-            && let Some(oldest) = inner.order.pop_front()
-        {
-            inner.decided.remove(&oldest);
+        while inner.kept > KEPT_OUTCOMES && inner.order.len() > 1 {
+            let oldest = inner.order.pop_front().expect("more than one is there");
+            inner.kept -= inner.decided.remove(&oldest).map_or(0, |outcomes| outcomes.len());
         }
     }
 
@@ -416,5 +418,33 @@ impl<M: StateMachine> Shared<M> {
             let now: Moment = self.reader.environment.clock.now();
             *self.store_time.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = Some((at, now));
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_handle_remembers_its_last_outcomes_within_a_bound() {
+        let ledger = Ledger::default();
+        let op = |wseq, index| OpId { writer: WriterId::from_bytes([1; 16]), wseq, index, base: 0, hash: ContentHash::of(b"batch") };
+        let batch = |wseq| (0..4_000).map(|index| op(wseq, index)).collect::<Vec<_>>();
+        for wseq in 1..=100 {
+            ledger.start(op(wseq, 0).writer, wseq, batch(wseq));
+            assert!(matches!(ledger.remembered(op(wseq, 3_999)), Remembered::InPlay));
+            let outcomes = batch(wseq).into_iter().map(|op| Outcome::Rejected(Withdrawal::Stale { op })).collect();
+            ledger.finish(outcomes);
+            let inner = ledger.lock();
+            assert!(inner.kept <= KEPT_OUTCOMES && inner.kept == inner.decided.values().map(Vec::len).sum::<usize>());
+        }
+        let known = |wseq| match ledger.remembered(op(wseq, 7)) {
+            Remembered::Decided(outcome) => Some(outcome),
+            Remembered::InPlay | Remembered::Unknown => None,
+        };
+        assert_eq!(known(100), Some(Outcome::Rejected(Withdrawal::Stale { op: op(100, 7) })));
+        assert_eq!(known(1), None);
+        let other = OpId { hash: ContentHash::of(b"a clone's"), ..op(100, 7) };
+        assert!(matches!(ledger.remembered(other), Remembered::Unknown), "the name is the whole name");
     }
 }

@@ -86,7 +86,8 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 /// A submitted transaction: its name once its bytes close, and its outcome.
 ///
-/// Dropping it abandons the answer, not the transaction: if its bytes were closed it is in the log or will be. One that was not sent yet never will be.
+/// Dropping it abandons the answer, not the transaction: if its bytes were closed it is in the log or will be, unless the store takes nothing until
+/// its deadline. One that was not sent yet never will be.
 #[derive(Debug)]
 pub struct Pending {
     clock: Arc<dyn Clock>,
@@ -172,9 +173,9 @@ impl Sent {
         self.outcome.send(Ok(outcome)).ok();
     }
 
-    /// Whether its caller still waits.
+    /// Whether its deadline is still to come. A caller who went away has not taken that back.
     pub(crate) fn is_awaited(&self, now: Moment) -> bool {
-        now < self.deadline && !self.outcome.is_canceled()
+        now < self.deadline
     }
 
     /// Nothing of it was written, nor will be.

@@ -101,12 +101,17 @@ impl Tip {
     }
 
     /// # Errors
-    /// [`Error::Diverged`]: this replica stopped answering.
+    /// [`Error::Diverged`]: this replica stopped answering; [`Error::Closed`]: a panic interrupted its last slot.
     pub(crate) fn check(&self) -> Result<(), Error> {
+        self.check_whole()?;
         match self.diverged {
             Some((seq, section)) => Err(Error::Diverged { seq, section }),
             None => Ok(()),
         }
+    }
+
+    fn check_whole(&self) -> Result<(), Error> {
+        if self.torn { Err(Error::Closed { cause: format!("a panic interrupted slot {}", self.next()) }) } else { Ok(()) }
     }
 
     /// Whether an answer may rest on this position: confirmed, and not to be taken back by a power cut.
@@ -118,9 +123,7 @@ impl Tip {
     /// [`Error::Rules`]: the next slot's rules are not known to this build. It reads and writes nothing from there on. [`Error::Closed`]: a panic
     /// interrupted the last slot, so what the machine holds is not known.
     pub(crate) fn check_next(&self) -> Result<(), Error> {
-        if self.torn {
-            return Err(Error::Closed { cause: format!("a panic interrupted slot {}", self.next()) });
-        }
+        self.check_whole()?;
         if self.state.rules > RULES {
             return Err(Error::Rules { seq: self.next().get(), rules: self.state.rules, known: RULES });
         }

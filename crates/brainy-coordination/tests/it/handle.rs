@@ -112,6 +112,7 @@ fn after_a_panic_in_the_machine_nothing_is_applied_twice_and_everything_says_clo
         assert!(matches!(log.submit(&add(4), within(&environment, 60)), Err(Error::Closed { .. })));
         let looked = log.refresh(within(&environment, 60)).await;
         assert!(matches!(looked, Err(Error::Closed { .. })), "{looked:?}");
+        assert!(matches!(log.digests().await, Err(Error::Closed { .. })), "what the machine holds is not known");
         let other = opened(&environment).await;
         assert_eq!(other.machine().get("sum"), 3);
     });
