@@ -60,7 +60,7 @@ pub enum Error {
     Probe(#[from] ProbeError),
     /// The log or the store underneath.
     #[error(transparent)]
-    Log(#[from] brainy_coordination::Error),
+    Log(brainy_coordination::Error),
     /// The state machine.
     #[error(transparent)]
     Engine(#[from] brainy_engine::Error),
@@ -123,6 +123,15 @@ impl Error {
             _ => (None, "its deadline passed, or its caller went away, before it was sent"),
         };
         Self::Withdrawn { op, reason }
+    }
+}
+
+impl From<brainy_coordination::Error> for Error {
+    fn from(error: brainy_coordination::Error) -> Self {
+        match error {
+            brainy_coordination::Error::Closed { cause } => Self::Closed { cause },
+            error => Self::Log(error),
+        }
     }
 }
 

@@ -15,3 +15,14 @@ pub enum Freshness {
     /// At least this position: read another process's writes by the token of its receipt. A request only if it is not applied yet.
     AtLeast(Token),
 }
+
+impl Freshness {
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Self::Local => "local",
+            Self::Bounded(_) => "bounded",
+            Self::Latest => "latest",
+            Self::AtLeast(_) => "at least",
+        }
+    }
+}

@@ -1,59 +1,55 @@
 //! The handle: opening, call defaults, freshness, closing.
 
-use std::collections::HashSet;
 use std::future::Future;
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
-use brainy_coordination::{ChangeLog, Descriptor, Environment, Figures, OpId, Token, compare_store, create_store, read_descriptor};
+use brainy_coordination::{ChangeLog, Figures, OpId, Token};
+use brainy_core::clock::before;
 use brainy_core::{ContentHash, Metric, Moment, ServiceTag, StoreId};
-use brainy_engine::{Engine, Reader, Space};
-use brainy_storage::{Metered, Usage, probe};
-use tokio::runtime::Runtime;
+use brainy_engine::{Engine, Reader};
+use brainy_storage::{Metered, Usage};
+use tracing::Instrument;
 
-use crate::background::{self, Health, IndexThread};
+use crate::background::{Health, IndexThread, OwnRuntime, panic_text};
 use crate::error::Error;
 use crate::freshness::Freshness;
-use crate::options::{Builder, CallDefaults, Intent, Mode, Parts};
+use crate::options::{Builder, CallDefaults, Mode};
 
 /// A handle on a shared store. Cheap to clone; clones, and the variants made by the `with_` functions, are one instance: one writer, one index, one follower.
 ///
 /// Its futures run on any executor: what waits for the store runs on the handle's own runtime. Dropping the last clone stops at once; [`close`](Self::close) drains first.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Brainy {
     inner: Arc<Inner>,
     pub(crate) defaults: CallDefaults,
 }
 
-#[derive(Debug)]
-struct Inner {
-    log: ChangeLog<Engine>,
-    engine: Arc<Engine>,
-    metered: Arc<Metered>,
-    mode: Mode,
-    health: Health,
-    _index: Option<IndexThread>,
-    runtime: Option<Runtime>,
+/// Shows where it stands, not what it holds.
+impl std::fmt::Debug for Brainy {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Brainy")
+            .field("location", &self.location())
+            .field("mode", &self.mode())
+            .field("position", &self.position().seq)
+            .field("defaults", &self.defaults)
+            .finish_non_exhaustive()
+    }
+}
+
+pub(crate) struct Inner {
+    pub(crate) log: ChangeLog<Engine>,
+    pub(crate) engine: Arc<Engine>,
+    pub(crate) metered: Arc<Metered>,
+    pub(crate) mode: Mode,
+    pub(crate) health: Health,
+    pub(crate) _index: Option<IndexThread>,
+    pub(crate) runtime: OwnRuntime,
 }
 
 impl Drop for Inner {
     fn drop(&mut self) {
         self.log.stop("its last handle was dropped");
-        if let Some(runtime) = self.runtime.take() {
-            // A handle may be dropped inside somebody's runtime, where waiting for another one is not allowed.
-            runtime.shutdown_background();
-        }
-    }
-}
-
-/// A runtime that is shut down without waiting, unless it is taken out.
-struct Starting(Option<Runtime>);
-
-impl Drop for Starting {
-    fn drop(&mut self) {
-        if let Some(runtime) = self.0.take() {
-            runtime.shutdown_background();
-        }
     }
 }
 
@@ -88,37 +84,8 @@ impl Brainy {
         Builder::new(url)
     }
 
-    pub(crate) async fn start(parts: Parts, intent: Intent) -> Result<Self, Error> {
-        let mut starting = Starting(Some(background::runtime()?));
-        let runtime = starting.0.as_ref().expect("just made");
-        let environment = parts.environment.clone();
-        let deadline = environment.clock.now().after(parts.defaults.deadline);
-        let (engine, log_options, new, probes, mode) =
-            (parts.engine.clone(), parts.log.clone(), parts.new.clone(), parts.probe, parts.mode);
-        let raw = Arc::clone(parts.metered.inner());
-        let opened = runtime.spawn(async move {
-            let descriptor = make_or_read(&environment, new, intent, probes.then_some(&*raw), deadline).await?;
-            let space = space_of(&descriptor)?;
-            let engine = Arc::new(Engine::new(space, engine)?);
-            let log = ChangeLog::open(environment, Arc::clone(&engine), log_options, deadline).await?;
-            Ok::<_, Error>((log, engine))
-        });
-        let (log, engine) = opened.await.map_err(|error| Error::Closed { cause: format!("opening it failed: {error}") })??;
-        log.check()?;
-        let health = Health::default();
-        if mode.writes() {
-            background::start_committer(runtime, &log, &health);
-        }
-        if parts.follow {
-            background::start_follower(runtime, &log, &health);
-        }
-        let index = match mode {
-            Mode::WriteOnly => None,
-            Mode::ReadWrite | Mode::ReadOnly | Mode::Frozen => Some(IndexThread::start(Arc::clone(&engine), log.clone(), health.clone())?),
-        };
-        tracing::info!(store = %log.descriptor().store, location = parts.metered.inner().location(), position = log.position().seq, ?mode, "opened");
-        let inner = Inner { log, engine, metered: parts.metered, mode, health, _index: index, runtime: starting.0.take() };
-        Ok(Self { inner: Arc::new(inner), defaults: parts.defaults })
+    pub(crate) fn new(inner: Inner, defaults: CallDefaults) -> Self {
+        Self { inner: Arc::new(inner), defaults }
     }
 
     /// The same handle whose calls take at most `deadline`.
@@ -179,6 +146,11 @@ impl Brainy {
         self.inner.log.figures()
     }
 
+    /// The failure that the handle met last in the background, while it followed the log or sent transactions; it goes on trying. None if there was none.
+    pub fn last_failure(&self) -> Option<Error> {
+        self.inner.log.last_failure().map(Error::from)
+    }
+
     /// How many changed vectors the index has still to take in; they are searched one by one meanwhile.
     pub fn index_pending(&self) -> usize {
         self.inner.engine.index_pending(0)
@@ -199,7 +171,7 @@ impl Brainy {
     /// As any read.
     pub async fn digest(&self) -> Result<(Token, String), Error> {
         self.fresh().await?;
-        let (token, machine, bookkeeping) = self.inner.log.digests().await?;
+        let (token, machine, bookkeeping) = self.in_time(self.inner.log.digests()).await?;
         Ok((token, ContentHash::of_parts(&[&machine.to_bytes(), &bookkeeping.to_bytes()]).to_string()))
     }
 
@@ -242,16 +214,22 @@ impl Brainy {
         F: Future<Output = Result<T, Error>> + Send + 'static,
     {
         self.inner.health.check()?;
-        let runtime = self.inner.runtime.as_ref().expect("taken out only when dropped");
-        match runtime.spawn(future).await {
+        match self.inner.runtime.spawn(future.in_current_span()).await {
             Ok(result) => result,
-            Err(error) => {
-                let cause = format!("a call failed inside: {error}");
-                self.inner.health.fail(&*cause);
-                self.inner.log.stop(&cause);
+            Err(error) if error.is_panic() => {
+                let cause = format!("a call panicked: {}", panic_text(&*error.into_panic()));
+                self.inner.health.end(&self.inner.log, &cause);
                 Err(Error::Closed { cause })
             }
+            Err(_) => Err(Error::Closed { cause: "its runtime ended".into() }),
         }
+    }
+
+    /// What `looked` finds in the state at rest, which somebody with a longer deadline may hold.
+    pub(crate) async fn in_time<T>(&self, looked: impl Future<Output = Result<T, brainy_coordination::Error>>) -> Result<T, Error> {
+        let clock = &*self.inner.log.environment().clock;
+        let looked = before(clock, self.deadline(), looked).await;
+        Ok(looked.unwrap_or(Err(brainy_coordination::Error::Deadline { doing: "waiting for the state to rest" }))?)
     }
 
     /// A state that is as fresh as this handle's reads are.
@@ -262,89 +240,31 @@ impl Brainy {
 
     async fn freshen(&self, freshness: Freshness) -> Result<(), Error> {
         self.check()?;
-        let (log, deadline) = (self.inner.log.clone(), self.deadline());
-        match (self.inner.mode, freshness) {
-            (Mode::Frozen, Freshness::AtLeast(token)) => {
+        let log = &self.inner.log;
+        match freshness {
+            Freshness::Local => return Ok(()),
+            Freshness::Bounded(age) if self.inner.mode == Mode::Frozen || log.is_younger(age)? => return Ok(()),
+            Freshness::Latest if self.inner.mode == Mode::Frozen => return Ok(()),
+            Freshness::AtLeast(token) if self.inner.mode == Mode::Frozen => {
                 let position = self.position();
-                if token.store != position.store || token.seq > position.seq {
-                    return Err(Error::invalid(
-                        "freshness",
-                        format!("a frozen handle stays at slot {}, slot {} was asked for", position.seq, token.seq),
-                    ));
+                if token.store == position.store && token.seq > position.seq {
+                    let reason = format!("a frozen handle stays at slot {}, slot {} was asked for", position.seq, token.seq);
+                    return Err(Error::invalid("freshness", reason));
                 }
-                Ok(())
             }
-            (Mode::Frozen, _) | (_, Freshness::Local) => Ok(()),
-            (_, Freshness::Latest) => self.run(async move { Ok(log.refresh(deadline).await.map(drop)?) }).await,
-            (_, Freshness::Bounded(age)) => {
-                if log.is_younger(age)? {
-                    return Ok(());
-                }
-                self.run(async move { Ok(log.refresh_older_than(age, deadline).await.map(drop)?) }).await
-            }
-            (_, Freshness::AtLeast(token)) => self.run(async move { Ok(log.reach(token, deadline).await.map(drop)?) }).await,
+            Freshness::Bounded(_) | Freshness::Latest | Freshness::AtLeast(_) => {}
         }
+        let span = tracing::debug_span!("brainy.refresh", freshness = freshness.name(), slot = tracing::field::Empty);
+        let (log, deadline) = (log.clone(), self.deadline());
+        let refreshed = self.run(async move {
+            Ok(match freshness {
+                Freshness::AtLeast(token) => log.reach(token, deadline).await?,
+                Freshness::Bounded(age) => log.refresh_older_than(age, deadline).await?,
+                Freshness::Latest | Freshness::Local => log.refresh(deadline).await?,
+            })
+        });
+        let token = refreshed.instrument(span.clone()).await?;
+        span.record("slot", token.seq);
+        Ok(())
     }
-}
-
-/// The store, made where it is to be made.
-async fn make_or_read(
-    environment: &Environment,
-    new: Option<brainy_coordination::NewStore>,
-    intent: Intent,
-    probed: Option<&dyn brainy_storage::Store>,
-    deadline: Moment,
-) -> Result<Descriptor, Error> {
-    let location = environment.store.location();
-    let found = match intent {
-        Intent::Create => None,
-        Intent::Open => Some(read_descriptor(environment, deadline).await?),
-        Intent::OpenOrCreate => match read_descriptor(environment, deadline).await {
-            Ok(descriptor) => Some(descriptor),
-            Err(brainy_coordination::Error::NoStore { .. }) => None,
-            Err(error) => return Err(error.into()),
-        },
-    };
-    if let (Some(found), Some(new)) = (&found, &new) {
-        compare_store(found, new, &location)?;
-    }
-    if let Some(store) = probed {
-        probe_once(store, environment).await?;
-    }
-    match (found, new) {
-        (Some(found), _) => Ok(found),
-        (None, Some(new)) => match create_store(environment, &new, deadline).await {
-            // Somebody made it between our look and our try.
-            Err(brainy_coordination::Error::Exists { .. }) if intent == Intent::OpenOrCreate => {
-                let found = read_descriptor(environment, deadline).await?;
-                compare_store(&found, &new, &location)?;
-                Ok(found)
-            }
-            made => Ok(made?),
-        },
-        (None, None) => Err(Error::invalid("dimension", "a new store needs one")),
-    }
-}
-
-/// Asks the store once per process and place for its promises.
-async fn probe_once(store: &dyn brainy_storage::Store, environment: &Environment) -> Result<(), Error> {
-    static PROBED: OnceLock<Mutex<HashSet<String>>> = OnceLock::new();
-    let probed = PROBED.get_or_init(Mutex::default);
-    let location = store.location();
-    let shared = store.capabilities().shared;
-    if shared && probed.lock().unwrap_or_else(PoisonError::into_inner).contains(&location) {
-        return Ok(());
-    }
-    let report = probe(store, &*environment.clock, &*environment.entropy).await?;
-    tracing::debug!(location, ?report, "the store honours preconditions");
-    if shared {
-        probed.lock().unwrap_or_else(PoisonError::into_inner).insert(location);
-    }
-    Ok(())
-}
-
-fn space_of(descriptor: &Descriptor) -> Result<Space, Error> {
-    let nouns = descriptor.nouns().ok_or_else(|| Error::invalid("store", "it has no vector space of nouns"))?;
-    let verbs = descriptor.verbs().map(|space| space.dimension as usize);
-    Ok(Space::new(nouns.dimension as usize, nouns.metric).with_verb_dimension(verbs))
 }

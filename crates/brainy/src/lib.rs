@@ -7,6 +7,7 @@ mod handle;
 mod location;
 mod log;
 mod nouns;
+mod opening;
 mod options;
 mod search;
 mod statistics;

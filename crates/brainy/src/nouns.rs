@@ -6,6 +6,7 @@ use brainy_engine::ItemFilter;
 
 use crate::error::Error;
 use crate::handle::Brainy;
+use crate::search::check_filter;
 
 impl Brainy {
     /// Writes a noun whole, whatever was there.
@@ -79,8 +80,9 @@ impl Brainy {
     /// Up to `limit` nouns that pass `filter`, in the order of their ids' bytes, from the first after `after`: the last one's id asks for the next page.
     ///
     /// # Errors
-    /// As [`get`](Self::get).
+    /// Kind `Invalid`: the filter is beyond its limits; else as [`get`](Self::get).
     pub async fn scan(&self, after: Option<&NounId>, limit: usize, filter: &ItemFilter) -> Result<Vec<Noun>, Error> {
+        check_filter(filter)?;
         Ok(self.fresh().await?.scan_nouns(after, limit, filter))
     }
 }

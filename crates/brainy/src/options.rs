@@ -3,15 +3,16 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use brainy_coordination::{Constants, Environment, LogOptions, NewStore, Space};
-use brainy_core::{Clock, Entropy, Metric, OsEntropy, ServiceTag, SystemClock};
+use brainy_coordination::{Constants, Environment, LogOptions};
+use brainy_core::{Clock, Entropy, Metric, Moment, OsEntropy, ServiceTag, SystemClock};
 use brainy_engine::EngineOptions;
 use brainy_storage::{Metered, Store};
 
 use crate::error::Error;
 use crate::freshness::Freshness;
 use crate::handle::Brainy;
-use crate::location::Location;
+use crate::location::{Location, shown};
+use crate::opening::{Intent, Parts, Wanted};
 
 /// What a handle may do.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -43,18 +44,16 @@ pub(crate) struct CallDefaults {
 }
 
 /// Opens or makes a store, with everything that can be chosen about the handle.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Builder {
     url: String,
     store: Option<Arc<dyn Store>>,
     clock: Arc<dyn Clock>,
     entropy: Arc<dyn Entropy>,
-    dimension: Option<usize>,
-    metric: Option<Metric>,
-    verb_dimension: Option<usize>,
-    constants: Option<Constants>,
+    wanted: Wanted,
     mode: Mode,
     defaults: CallDefaults,
+    load_deadline: Duration,
     follow: bool,
     probe: bool,
     allow_network: bool,
@@ -62,25 +61,16 @@ pub struct Builder {
     engine: EngineOptions,
 }
 
-/// Everything an opened handle is made from.
-pub(crate) struct Parts {
-    pub(crate) environment: Environment,
-    pub(crate) metered: Arc<Metered>,
-    pub(crate) mode: Mode,
-    pub(crate) defaults: CallDefaults,
-    pub(crate) follow: bool,
-    pub(crate) probe: bool,
-    pub(crate) log: LogOptions,
-    pub(crate) engine: EngineOptions,
-    pub(crate) new: Option<NewStore>,
-}
-
-/// Whether a store is made, opened, or either.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Intent {
-    Create,
-    Open,
-    OpenOrCreate,
+/// Shows where and how, never a URL's secrets.
+impl std::fmt::Debug for Builder {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Builder")
+            .field("url", &shown(&self.url))
+            .field("mode", &self.mode)
+            .field("wanted", &self.wanted)
+            .field("defaults", &self.defaults)
+            .finish_non_exhaustive()
+    }
 }
 
 impl Builder {
@@ -89,18 +79,19 @@ impl Builder {
     /// Default of [`freshness`](Self::freshness): answers are at most this old.
     pub const FRESHNESS: Duration = Duration::from_secs(1);
 
+    /// Default of [`load_deadline`](Self::load_deadline).
+    pub const LOAD_DEADLINE: Duration = Duration::from_secs(600);
+
     pub(crate) fn new(url: impl Into<String>) -> Self {
         Self {
             url: url.into(),
             store: None,
             clock: Arc::new(SystemClock),
             entropy: Arc::new(OsEntropy),
-            dimension: None,
-            metric: None,
-            verb_dimension: None,
-            constants: None,
+            wanted: Wanted::default(),
             mode: Mode::default(),
             defaults: CallDefaults { deadline: Self::DEADLINE, freshness: Freshness::Bounded(Self::FRESHNESS), service: None },
+            load_deadline: Self::LOAD_DEADLINE,
             follow: true,
             probe: true,
             allow_network: false,
@@ -133,28 +124,28 @@ impl Builder {
     /// Components of every noun's vector; needed to make a store, checked when one is opened.
     #[must_use]
     pub fn dimension(mut self, dimension: usize) -> Self {
-        self.dimension = Some(dimension);
+        self.wanted.dimension = Some(dimension);
         self
     }
 
     /// How far apart vectors are; cosine if a store is made without saying, checked when one is opened.
     #[must_use]
     pub fn metric(mut self, metric: Metric) -> Self {
-        self.metric = Some(metric);
+        self.wanted.metric = Some(metric);
         self
     }
 
     /// Components of every verb's vector; without it verbs have none.
     #[must_use]
     pub fn verb_dimension(mut self, dimension: usize) -> Self {
-        self.verb_dimension = Some(dimension);
+        self.wanted.verb_dimension = Some(dimension);
         self
     }
 
     /// The protocol's constants of a new store, instead of those that fit its storage.
     #[must_use]
     pub fn constants(mut self, constants: Constants) -> Self {
-        self.constants = Some(constants);
+        self.wanted.constants = Some(constants);
         self
     }
 
@@ -172,10 +163,18 @@ impl Builder {
         self
     }
 
-    /// How long a call may take. Default: [`Self::DEADLINE`].
+    /// How long a call may take, and the steps of opening before the log is read. Default: [`Self::DEADLINE`].
     #[must_use]
     pub fn deadline(mut self, deadline: Duration) -> Self {
         self.defaults.deadline = deadline;
+        self
+    }
+
+    /// How long reading the log may take when the handle is opened: a store that is alive is not given up because its log is long. Default:
+    /// [`Self::LOAD_DEADLINE`].
+    #[must_use]
+    pub fn load_deadline(mut self, load_deadline: Duration) -> Self {
+        self.load_deadline = load_deadline;
         self
     }
 
@@ -248,7 +247,7 @@ impl Builder {
     ///
     /// # Errors
     /// Kind `Conflict`: there is one already; `Invalid`: no dimension was given, or options that cannot be; `Unsupported`: the storage does not honour preconditions.
-    /// Nothing of a store was made then.
+    /// Nothing of a store was made then. Of several that make the same store at the same moment all succeed, on one store.
     pub async fn create(self) -> Result<Brainy, Error> {
         Brainy::start(self.parts(Intent::Create)?, Intent::Create).await
     }
@@ -269,35 +268,28 @@ impl Builder {
         Brainy::start(self.parts(Intent::OpenOrCreate)?, Intent::OpenOrCreate).await
     }
 
+    /// The store, to be read only, and the deadline of one call.
+    pub(crate) fn peeking(self) -> Result<(Environment, Moment), Error> {
+        let store = match self.store {
+            Some(store) => store,
+            None => Location::parse(&self.url)?.open(false, true, true)?,
+        };
+        let deadline = self.clock.now().after(self.defaults.deadline);
+        Ok((Environment { store, clock: self.clock, entropy: self.entropy }, deadline))
+    }
+
     fn parts(self, intent: Intent) -> Result<Parts, Error> {
         let writes = self.mode.writes();
-        if intent != Intent::Open && !writes {
-            return Err(Error::invalid("mode", "a store is made by a handle that writes"));
-        }
-        if intent != Intent::Open && self.dimension.is_none() {
-            return Err(Error::invalid("dimension", "a new store needs one"));
+        if intent != Intent::Open {
+            if !writes {
+                return Err(Error::invalid("mode", "a store is made by a handle that writes"));
+            }
+            // Before anything is made, be it a directory.
+            self.wanted.new_store()?;
         }
         let store = match self.store {
             Some(store) => store,
             None => Location::parse(&self.url)?.open(intent != Intent::Open, !writes, self.allow_network)?,
-        };
-        let metric = self.metric.unwrap_or_default();
-        let space = |name: &'static str, dimension: usize| {
-            u32::try_from(dimension).map_err(|_| Error::invalid(name, format!("{dimension} components are too many")))
-        };
-        let new = match self.dimension {
-            Some(dimension) => {
-                let mut spaces = vec![Space::nouns(space("dimension", dimension)?, metric)];
-                if let Some(dimension) = self.verb_dimension {
-                    spaces.push(Space::verbs(space("verb_dimension", dimension)?, metric));
-                }
-                let new = NewStore::new(spaces);
-                Some(match self.constants {
-                    Some(constants) => new.with_constants(constants),
-                    None => new,
-                })
-            }
-            None => None,
         };
         let metered = Arc::new(Metered::new(store));
         let counted: Arc<dyn Store> = Arc::<Metered>::clone(&metered);
@@ -306,11 +298,12 @@ impl Builder {
             metered,
             mode: self.mode,
             defaults: self.defaults,
+            load_deadline: self.load_deadline,
             follow: self.follow && self.mode != Mode::Frozen,
             probe: self.probe && writes,
             log: self.log.with_read_only(!writes),
             engine: self.engine.with_vector_index(self.mode != Mode::WriteOnly),
-            new,
+            wanted: self.wanted,
         })
     }
 }

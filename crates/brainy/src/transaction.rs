@@ -4,12 +4,15 @@ use std::sync::Arc;
 
 use brainy_coordination::{OpId, Outcome, Pending, Receipt, Transaction};
 use brainy_core::{
-    Incident, MAX_OPERATIONS, MAX_TRANSACTION_BYTES, MissingEnds, NounDraft, NounId, Operation, Precondition, ServiceTag, TypeName,
-    VerbDraft, VerbId, Version, encode_operations,
+    Incident, MAX_TRANSACTION_BYTES, MissingEnds, NounDraft, NounId, Operation, Precondition, ServiceTag, TypeName, VerbDraft, VerbId,
+    Version, encode_operations,
 };
+
+use tracing::Instrument;
 
 use crate::error::Error;
 use crate::handle::Brainy;
+use crate::options::Mode;
 
 /// Operations that take effect together or not at all. Each id may be written once.
 #[derive(Clone, Debug)]
@@ -117,9 +120,7 @@ impl TransactionBuilder {
         if operations.is_empty() {
             return Err(Error::invalid("transaction", "it has no operation"));
         }
-        if operations.len() > MAX_OPERATIONS {
-            return Err(Error::invalid("transaction", format!("{} operations, at most {MAX_OPERATIONS} are allowed", operations.len())));
-        }
+        Operation::check_all(&operations).map_err(|error| Error::invalid("transaction", error))?;
         for operation in &operations {
             check(&handle, operation)?;
         }
@@ -128,8 +129,16 @@ impl TransactionBuilder {
             return Err(Error::invalid("transaction", format!("{} bytes, at most {MAX_TRANSACTION_BYTES} are allowed", payload.len())));
         }
         let items: Arc<[String]> = operations.iter().map(item_name).collect();
+        let span = tracing::debug_span!(
+            "brainy.commit",
+            store = %handle.store_id(),
+            operations = operations.len(),
+            bytes = payload.len(),
+            op = tracing::field::Empty,
+            slot = tracing::field::Empty,
+        );
         let pending = handle.log().submit(&Transaction::payload(payload), handle.deadline())?;
-        Ok(Commit { pending, items, handle })
+        Ok(Commit { pending, items, handle, span })
     }
 }
 
@@ -150,9 +159,6 @@ fn item_name(operation: &Operation) -> String {
 /// What can be told before anything is sent.
 fn check(handle: &Brainy, operation: &Operation) -> Result<(), Error> {
     let invalid = |error: &dyn std::fmt::Display| Err(Error::invalid(item_name(operation), error));
-    if let Err(error) = operation.check() {
-        return invalid(&error);
-    }
     let space = handle.engine().space();
     let (vector, dimension) = match operation {
         Operation::PutNoun { noun, .. } => (&noun.vector, Some(space.dimension)),
@@ -170,12 +176,19 @@ fn check(handle: &Brainy, operation: &Operation) -> Result<(), Error> {
 }
 
 /// A transaction on its way. Dropping it abandons the answer: if it was sent by then it takes effect all the same, else it never will.
-#[derive(Debug)]
 #[must_use = "dropped before it is sent, it is never sent"]
 pub struct Commit {
     pending: Pending,
     items: Arc<[String]>,
     handle: Brainy,
+    span: tracing::Span,
+}
+
+/// Shows what it is about, never what it writes.
+impl std::fmt::Debug for Commit {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Commit({} operations on {:?})", self.items.len(), self.handle)
+    }
 }
 
 impl Commit {
@@ -189,13 +202,28 @@ impl Commit {
     /// # Errors
     /// As [`TransactionBuilder::commit`].
     pub async fn wait(self) -> Result<Receipt, Error> {
-        let Self { pending, items, handle } = self;
-        let outcome = pending.outcome().await.map_err(|error| handle.check().err().unwrap_or_else(|| error.into()))?;
+        let Self { pending, items, handle, span } = self;
+        let outcome = pending.outcome().instrument(span.clone()).await;
+        let outcome = outcome.map_err(|error| handle.check().err().unwrap_or_else(|| error.into()))?;
         let name = |at: u32| items.get(at as usize).cloned().unwrap_or_else(|| format!("operation {at}"));
+        let _in_span = span.enter();
         match outcome {
-            Outcome::Committed(receipt) => Ok(receipt),
-            Outcome::Rejected(withdrawal) => Err(Error::withdrawn(withdrawal, name)),
-            Outcome::Unknown(op) => Err(Error::OutcomeUnknown { op }),
+            Outcome::Committed(receipt) => {
+                span.record("op", tracing::field::display(receipt.op));
+                span.record("slot", receipt.version.seq.get());
+                tracing::debug!(version = %receipt.version, changed = receipt.changed, "committed");
+                Ok(receipt)
+            }
+            Outcome::Rejected(withdrawal) => {
+                let error = Error::withdrawn(withdrawal, name);
+                tracing::debug!(%error, "not committed");
+                Err(error)
+            }
+            Outcome::Unknown(op) => {
+                span.record("op", tracing::field::display(op));
+                tracing::warn!(%op, "the outcome of a transaction is not known at its deadline");
+                Err(Error::OutcomeUnknown { op })
+            }
         }
     }
 }
@@ -222,9 +250,14 @@ impl Brainy {
     /// the answer is final.
     ///
     /// # Errors
-    /// Kind `NotFound`: it lies so far back that nobody can tell; else the log cannot be read. Asking again is safe.
+    /// Kind `NotFound`: it lies so far back that nobody can tell; `Invalid`: a frozen handle does not see what became of anything; else the log cannot be
+    /// read. Asking again is safe.
     pub async fn resolve(&self, op: OpId) -> Result<Resolution, Error> {
         self.check()?;
+        if self.mode() == Mode::Frozen {
+            // To look it up is to apply what the log holds by now.
+            return Err(Error::invalid("resolve", "a frozen handle stays where it is: ask another handle"));
+        }
         let (log, deadline) = (self.log().clone(), self.deadline());
         let outcome = self.run(async move { Ok(log.resolve(op, deadline).await?) }).await?;
         Ok(match outcome {
