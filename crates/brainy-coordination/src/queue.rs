@@ -371,10 +371,13 @@ mod tests {
         other: Mutex<Option<Pending>>,
         found: Mutex<Vec<usize>>,
         ledger: Arc<Mutex<usize>>,
+        queue: Arc<Mutex<Inner>>,
     }
 
     impl Wake for Nosy {
         fn wake(self: Arc<Self>) {
+            // A queue that is still held would hang whoever drops a promise here.
+            assert!(self.queue.try_lock().is_ok(), "woken while the queue is held");
             drop(lock(&self.other).take());
             lock(&self.found).push(*lock(&self.ledger));
         }
@@ -388,7 +391,12 @@ mod tests {
         let submit = || queue.submit(&Transaction::payload("x"), vec![1], &clock, deadline).unwrap();
         let (mut first, second) = (submit(), submit());
         let ledger = Arc::new(Mutex::new(0));
-        let nosy = Arc::new(Nosy { other: Mutex::new(Some(second)), found: Mutex::default(), ledger: Arc::clone(&ledger) });
+        let nosy = Arc::new(Nosy {
+            other: Mutex::new(Some(second)),
+            found: Mutex::default(),
+            ledger: Arc::clone(&ledger),
+            queue: Arc::clone(&queue.inner),
+        });
         let waker = Waker::from(Arc::clone(&nosy));
         let mut name = Box::pin(first.op_id());
         assert!(name.as_mut().poll(&mut Context::from_waker(&waker)).is_pending());
