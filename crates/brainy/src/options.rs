@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use brainy_coordination::{Constants, Environment, LogOptions};
 use brainy_core::{Clock, Entropy, Metric, Moment, OsEntropy, ServiceTag, SystemClock};
-use brainy_engine::EngineOptions;
+use brainy_engine::{Engine, EngineOptions, Space};
 use brainy_storage::{Metered, Store};
 
 use crate::error::Error;
@@ -278,15 +278,27 @@ impl Builder {
         Ok((Environment { store, clock: self.clock, entropy: self.entropy }, deadline))
     }
 
+    /// Options that cannot be are told before anything is made, be it a directory.
+    fn check(&self) -> Result<(), Error> {
+        if self.log.queue_transactions == 0 {
+            return Err(Error::invalid("queue", "it must take at least 1 transaction"));
+        }
+        if self.log.poll_shortest.is_zero() || self.log.poll_shortest > self.log.poll_longest {
+            return Err(Error::invalid("poll", "the shortest pause must be above 0 and at most the longest"));
+        }
+        let space = Space::new(self.wanted.dimension.unwrap_or(1), Metric::L2).with_verb_dimension(self.wanted.verb_dimension);
+        Ok(Engine::new(space, self.engine.clone()).map(drop)?)
+    }
+
     fn parts(self, intent: Intent) -> Result<Parts, Error> {
         let writes = self.mode.writes();
         if intent != Intent::Open {
             if !writes {
                 return Err(Error::invalid("mode", "a store is made by a handle that writes"));
             }
-            // Before anything is made, be it a directory.
             self.wanted.new_store()?;
         }
+        self.check()?;
         let store = match self.store {
             Some(store) => store,
             None => Location::parse(&self.url)?.open(intent != Intent::Open, !writes, self.allow_network)?,

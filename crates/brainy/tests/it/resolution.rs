@@ -5,7 +5,8 @@ use std::time::Duration;
 use brainy::{Clock, ErrorKind, OpId, Resolution};
 use futures_executor::block_on;
 
-use crate::support::{Act, Rig, elapse, memory, quiet, thing};
+use crate::support::{Act, NEVER, PATIENCE, Rig, elapse, memory, quiet, thing};
+use brainy_core::SystemClock;
 
 #[test]
 fn a_deadline_that_passes_on_the_way_says_unknown_and_another_handle_says_what_became_of_it() {
@@ -87,27 +88,31 @@ fn what_was_never_sent_by_its_deadline_never_will_be() {
 }
 
 #[test]
-fn a_full_disk_fails_the_write_at_once_or_at_its_deadline_and_leaves_the_store_usable() {
+fn a_full_disk_fails_the_write_by_its_deadline_and_leaves_the_store_usable() {
     let rig = Rig::new();
-    let db = block_on(rig.builder().deadline(Duration::from_millis(50)).create()).unwrap();
-    block_on(async {
-        db.put(thing("a")).await.unwrap();
-        rig.puts(Act::NoSpace);
-        let error = db.put(thing("b")).await.unwrap_err();
-        assert!(matches!(error.kind(), ErrorKind::Unavailable | ErrorKind::OutcomeUnknown), "{error}");
-        assert!(db.get("a").await.unwrap().is_some(), "reads go on");
-        assert!(db.figures().failures > 0);
-        assert!(db.last_failure().unwrap().to_string().contains("no space left"), "{:?}", db.last_failure());
-        let op = error.op_id();
-        rig.puts(Act::Pass);
-        let db = db.with_deadline(crate::support::PATIENCE);
-        db.put(thing("c")).await.unwrap();
-        if let Some(op) = op {
-            let resolved = db.resolve(op).await.unwrap();
-            let landed = matches!(resolved, Resolution::Committed(_));
-            assert_eq!(db.get("b").await.unwrap().is_some(), landed, "{resolved:?}");
-        }
-    });
+    let (clock, db) = rig.create();
+    block_on(db.put(thing("a"))).unwrap();
+    let before = crate::support::objects(&*rig.inner);
+    rig.puts(Act::NoSpace);
+    let mut commit = db.transaction().put(thing("b")).submit().unwrap();
+    let op = block_on(commit.op_id()).unwrap();
+    let error = elapse(&clock, commit.wait()).unwrap_err();
+    assert_eq!((error.kind(), error.op_id()), (ErrorKind::OutcomeUnknown, Some(op)), "{error}");
+    let started = SystemClock.now();
+    while db.figures().failures == 0 {
+        assert!(SystemClock.now().since(started) < PATIENCE, "the committer never gives up a try");
+        clock.advance(Duration::from_millis(10));
+    }
+    assert!(db.last_failure().unwrap().to_string().contains("no space left"), "{:?}", db.last_failure());
+    assert_eq!(crate::support::objects(&*rig.inner), before);
+    let db = db.with_deadline(NEVER);
+    assert!(elapse(&clock, db.get("a")).unwrap().is_some(), "reads go on");
+    rig.puts(Act::Pass);
+    elapse(&clock, db.put(thing("c"))).unwrap();
+    let resolved = elapse(&clock, db.resolve(op)).unwrap();
+    let landed = matches!(resolved, Resolution::Committed(_));
+    assert_eq!(elapse(&clock, db.get("b")).unwrap().is_some(), landed, "{resolved:?}");
+    assert!(!matches!(resolved, Resolution::Undecided));
 }
 
 #[test]

@@ -26,8 +26,10 @@ fn a_filtered_search_fills_k_where_k_exist_while_others_write() {
             model.push((name, vector, group));
             made += 1;
         }
-        for _ in 0..10 {
-            let gone = model.remove((entropy.fraction() * (model.len() - 40) as f64) as usize);
+        // Of those that were there before: an id is written once in a transaction.
+        let before = model.len() - 40;
+        for removed in 0..before.min(10) {
+            let gone = model.remove((entropy.fraction() * (before - removed) as f64) as usize);
             transaction = transaction.delete(crate::support::id(&gone.0), Incident::Restrict);
         }
         block_on(transaction.commit()).unwrap();
