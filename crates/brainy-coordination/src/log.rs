@@ -232,6 +232,7 @@ impl<M: StateMachine> ChangeLog<M> {
         tip.confirmation.confirm(at);
         let sent = reader.environment.clock.now();
         reader.catch_up(&mut tip, deadline).await?;
+        reader.check_gap(&mut tip, deadline).await?;
         let seen = Seen { token: tip.token(), confirmed: Some(sent), failed: tip.check().err() };
         let queue = Queue::new(options.queue_transactions, options.queue_bytes);
         let shared = Shared {

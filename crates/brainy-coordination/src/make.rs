@@ -1,5 +1,7 @@
 //! Making a store, and reading what one is.
 
+use std::num::NonZeroUsize;
+
 use brainy_core::{ContentHash, Moment, StoreId};
 use brainy_storage::{Answer, Created, Get, GetOptions, StoreTime};
 
@@ -47,7 +49,7 @@ pub(crate) struct Known {
 ///
 /// # Errors
 /// [`Error::Exists`]: it was a store before; [`Error::Different`]: another process made it at the same time, with other settings; [`Error::Option`]:
-/// settings that cannot be, nothing was written; [`Error::Store`]: it may be half made, and making it again completes it.
+/// settings that cannot be, nothing was written; [`Error::Missing`]: slots lie here whose `brainy.json` is gone, nothing was written; [`Error::Store`]: it may be half made, and making it again completes it.
 pub async fn create_store(environment: &Environment, new: &NewStore, deadline: Moment) -> Result<Descriptor, Error> {
     let location = || environment.store.location();
     let constants = new.constants.unwrap_or_else(|| {
@@ -60,6 +62,11 @@ pub async fn create_store(environment: &Environment, new: &NewStore, deadline: M
     descriptor(candidate)?;
     if try_read_descriptor(environment, deadline).await?.is_some() {
         return Err(Error::Exists { location: location() });
+    }
+    // Slots without a descriptor are a damaged store, not an empty place; or somebody else made it just now.
+    let slots = environment.list(&keys::log(), None, NonZeroUsize::MIN, deadline).await?.value;
+    if !slots.entries.is_empty() && try_read_descriptor(environment, deadline).await?.is_none() {
+        return Err(Error::Missing { key: keys::descriptor().to_string(), reason: "slots of a store lie beside it" });
     }
     let head = Head::new(candidate, &*environment.entropy);
     let store = match environment.create(&keys::head(), head.encode(), deadline).await?.value {

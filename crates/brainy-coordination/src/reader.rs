@@ -209,6 +209,22 @@ impl<M: StateMachine> Reader<M> {
         Ok(())
     }
 
+    /// Whether the log goes on behind a hole at the tail, as it does where only part of a bucket was restored: one listing, when a handle is opened.
+    ///
+    /// # Errors
+    /// [`Error::RolledBack`]: a slot is missing between those that are there.
+    pub(crate) async fn check_gap(&self, tip: &mut Tip, deadline: Moment) -> Result<(), Error> {
+        let next = tip.next();
+        let behind = self.environment.list(&keys::log(), Some(&keys::slot(next)), NonZeroUsize::MIN, deadline).await?.value;
+        let Some(behind) = behind.entries.first() else { return Ok(()) };
+        // Slots are created in order: whoever made that one came after `next` was there.
+        self.catch_up(tip, deadline).await?;
+        if tip.next() == next {
+            return Err(Error::RolledBack { reason: format!("slot {next} is missing, though {} is there", behind.key) });
+        }
+        Ok(())
+    }
+
     /// INV-10: each confirmation looks whether the own newest slot is still there as it was, so that a bucket that went back is noticed.
     async fn check_newest(&self, tip: &Tip, deadline: Moment) -> Result<(), Error> {
         let (Some(revision), Some(seq)) = (&tip.newest, SequenceNumber::new(tip.state.position)) else { return Ok(()) };

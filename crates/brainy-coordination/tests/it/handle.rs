@@ -78,7 +78,7 @@ fn a_store_that_refuses_writes_for_the_moment_leaves_the_caller_in_doubt_and_the
 #[test]
 fn a_committer_that_is_dropped_closes_the_handle_and_nobody_hangs() {
     let (memory, clock, _) = fresh(8);
-    let environment = environment(Arc::new(Cut::new(Arc::new(memory), 4, Last::Lost)), &clock, 9);
+    let environment = environment(Arc::new(Cut::new(Arc::new(memory), 5, Last::Lost)), &clock, 9);
     clock.run(async {
         let log = opened(&environment).await;
         let mut sent = log.submit(&add(1), within(&environment, 1 << 20)).unwrap();

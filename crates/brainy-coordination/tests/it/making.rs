@@ -11,7 +11,7 @@ use futures_util::future::join_all;
 use crate::register::Register;
 use crate::stores::{Cut, Last, Slow, environment, fresh, opened, within};
 
-use crate::driving::{add, commit, driven, slot_key};
+use crate::driving::{add, commit, commit_alone, driven, slot_key};
 
 #[test]
 fn processes_that_make_one_store_at_once_agree_on_it() {
@@ -70,5 +70,27 @@ fn rules_that_a_build_does_not_know_stop_it_from_the_next_slot_on() {
         assert!(matches!(refused, Err(Error::Rules { .. })), "{refused:?}");
         let next = memory.get(&slot_key(2), GetOptions::whole()).await.unwrap().value;
         assert_eq!(next, brainy_storage::Get::Absent, "nothing was written under rules that are not known");
+    });
+}
+
+#[test]
+fn a_store_with_a_hole_in_its_log_is_refused_and_one_without_its_descriptor_is_not_made_again() {
+    let (memory, clock, environment) = fresh(61);
+    clock.run(async {
+        let log = opened(&environment).await;
+        commit_alone(&log, &[add(1), add(2), add(4)]).await;
+        let deadline = within(&environment, 600);
+        // A restore that left slot 2 out: the log must not be taken to end at slot 1.
+        memory.delete(&slot_key(2)).await.unwrap();
+        let refused = ChangeLog::open(environment.clone(), Arc::new(Register::default()), LogOptions::default(), deadline).await;
+        assert!(matches!(&refused, Err(Error::RolledBack { reason }) if reason.contains("slot 2")), "INV-10: {refused:?}");
+        // Nor must a store whose `brainy.json` is gone be made again over its slots.
+        memory.delete(&brainy_storage::Key::new("brainy.json").unwrap()).await.unwrap();
+        let refused = create_store(&environment, &NewStore::new(vec![]), deadline).await;
+        assert!(matches!(&refused, Err(Error::Missing { key, .. }) if key == "brainy.json"), "{refused:?}");
+        assert!(matches!(
+            memory.get(&brainy_storage::Key::new("brainy.json").unwrap(), GetOptions::whole()).await.unwrap().value,
+            brainy_storage::Get::Absent
+        ));
     });
 }

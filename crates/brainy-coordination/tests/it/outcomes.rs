@@ -46,7 +46,7 @@ fn at_its_deadline_what_was_sent_is_unknown_and_its_dropped_callers_change_goes_
 #[test]
 fn stopping_refuses_what_waits_and_names_what_is_undecided() {
     let (memory, clock, plain) = fresh(11);
-    let environment = environment(Arc::new(Cut::new(Arc::new(memory), 4, Last::Effective)), &clock, 12);
+    let environment = environment(Arc::new(Cut::new(Arc::new(memory), 5, Last::Effective)), &clock, 12);
     let undecided = clock.run(async {
         let log = opened(&environment).await;
         let work = async {
