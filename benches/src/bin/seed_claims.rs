@@ -10,7 +10,7 @@
 use std::error::Error;
 use std::num::NonZeroUsize;
 use std::process::ExitCode;
-use std::sync::{Arc, Barrier};
+use std::sync::{Arc, Barrier, OnceLock};
 use std::time::Duration;
 
 use brainy::{Brainy, ErrorKind, Freshness, Metric, Mode, Statistics, Usage};
@@ -20,8 +20,8 @@ use brainy_core::{NounDraft, SequenceNumber};
 use brainy_engine::decode_counters;
 use brainy_storage::{Get, GetOptions, InMemoryStore, Key, LocalOptions, LocalStore, Metered, Precondition, Prefix, Store};
 use bytes::Bytes;
-use futures_executor::block_on;
 use serde_json::json;
+use tokio::runtime::{Builder as RuntimeBuilder, Runtime};
 
 type Failure = Box<dyn Error + Send + Sync>;
 
@@ -44,81 +44,115 @@ fn main() -> ExitCode {
     }
 }
 
-fn run() -> Result<(), Failure> {
-    let (mut url, mut nouns, mut commits, mut raises) = ("memory://".to_owned(), 2_500, 500, 200);
-    let mut args = std::env::args().skip(1);
+struct Plan {
+    url: String,
+    nouns: usize,
+    commits: usize,
+    raises: u64,
+}
+
+fn parse(mut args: impl Iterator<Item = String>) -> Result<Plan, Failure> {
+    let mut plan = Plan { url: "memory://".into(), nouns: 2_500, commits: 500, raises: 200 };
     while let Some(name) = args.next() {
         let value = args.next().ok_or_else(|| format!("{name} needs a value\n{USAGE}"))?;
         match name.as_str() {
-            "--store" => url = value,
-            "--nouns" => nouns = value.parse()?,
-            "--commits" => commits = value.parse()?,
-            "--raises" => raises = value.parse()?,
+            "--store" => plan.url = value,
+            "--nouns" => plan.nouns = value.parse()?,
+            "--commits" => plan.commits = value.parse()?,
+            "--raises" => plan.raises = value.parse()?,
             _ => return Err(format!("unknown argument {name}\n{USAGE}").into()),
         }
     }
+    Ok(plan)
+}
+
+fn run() -> Result<(), Failure> {
+    let Plan { url, nouns, commits, raises } = parse(std::env::args().skip(1))?;
     let vectors = Vectors::load();
     println!("{vectors}");
     let drafts: Vec<_> = (0..nouns + commits).map(|at| noun(&format!("noun-{at}"), &vectors.base[at % vectors.base.len()])).collect();
-    let (imported, single) = drafts.split_at(nouns);
 
     let raw = raw_store(&url)?;
     let handle =
         || Brainy::builder(&*url).store(Arc::clone(&raw)).dimension(DIMENSION).metric(Metric::Cosine).mode(Mode::WriteOnly).follow(false);
     let writer = block_on(handle().create())?;
+    println!("\n{nouns} nouns imported {IMPORTED_AT_ONCE} at once, then {commits} commits of one noun, on {}", raw.location());
+    let last = block_on(write_all_but_one(&writer, &drafts, nouns))?;
+    let follower = block_on(handle().open())?.with_freshness(Freshness::Latest);
+    let scans = block_on(async {
+        println!("\n## Learning what changed\n");
+        learn(&writer, &follower, last).await?;
+        let scans = Scans { store: scan(Arc::clone(&raw)).await?, items: scan(item_layout(&drafts).await?).await? };
+        scans.print();
+        Ok::<_, Failure>(scans)
+    })?;
     block_on(async {
-        for chunk in imported.chunks(IMPORTED_AT_ONCE) {
-            let filled = chunk.iter().cloned().map(put).fold(writer.transaction(), |transaction, operation| transaction.push(operation));
-            filled.commit().await?;
-        }
-        let (last, others) = single.split_last().ok_or("at least one commit is needed")?;
-        for draft in others {
-            writer.put(draft.clone()).await?;
-        }
-        let follower = handle().open().await?.with_freshness(Freshness::Latest);
-
-        let (_, taken) = usage_of(&follower, async {
-            writer.put(last.clone()).await?;
-            follower.refresh().await
-        })
-        .await?;
-        let (_, idle) = usage_of(&follower, follower.refresh()).await?;
-        let items = item_layout(&drafts).await?;
-        let scanned = scan(&Metered::<dyn Store>::new(Arc::clone(&raw))).await?;
-        let scanned_items = scan(&Metered::<dyn Store>::new(items)).await?;
-        println!("\n{nouns} nouns imported {IMPORTED_AT_ONCE} at once, then {commits} commits of one noun, on {}\n", raw.location());
-        println!("## Learning what changed\n");
-        heading();
-        line("one new commit of one noun, by an instance that is open", &taken);
-        line("nothing changed, by an instance that is open", &idle);
-        line("full scan of the same store", &scanned.usage);
-        line("full scan of the same items, one JSON object each", &scanned_items.usage);
-
         println!("\n## Exact counts\n");
-        heading();
-        let expected = writer.with_freshness(Freshness::Latest).statistics().await?.statistics;
-        let bounded = follower.with_freshness(Freshness::Bounded(PATIENCE));
-        let (young, young_usage) = usage_of(&follower, bounded.statistics()).await?;
-        let (latest, latest_usage) = usage_of(&follower, follower.statistics()).await?;
-        let (cold, cold_usage) = peek(&raw).await?;
-        for (how, found) in [("bounded", &young.statistics), ("latest", &latest.statistics), ("peek", &cold)] {
-            if *found != expected {
-                return Err(format!("{how}: {found:?}, not {expected:?}").into());
-            }
+        count(&writer, &follower, &raw, drafts.len()).await?;
+        scans.print();
+        match scans.items.objects {
+            objects if objects == drafts.len() => Ok(()),
+            objects => Err(Failure::from(format!("{objects} items scanned, {} written", drafts.len()))),
         }
-        if (expected.nouns, scanned_items.objects) != (drafts.len() as u64, drafts.len()) {
-            return Err(format!("{} nouns counted, {} scanned, {} written", expected.nouns, scanned_items.objects, drafts.len()).into());
-        }
-        line("`statistics()` of an open handle, answer at most 60 s old", &young_usage);
-        line("`statistics()` of an open handle, latest", &latest_usage);
-        line("what `Brainy::peek` reads, nothing open before", &cold_usage);
-        line("full scan of the same store", &scanned.usage);
-        line("full scan of the same items, one JSON object each", &scanned_items.usage);
-
-        Ok::<_, Failure>(())
     })?;
     println!("\n## Writes that race\n");
     races(&handle, &raw, raises)
+}
+
+/// Imports the first of `drafts`, `imported` of them, then commits the others one by one, but for the last, which comes back.
+async fn write_all_but_one<'a>(writer: &Brainy, drafts: &'a [NounDraft], imported: usize) -> Result<&'a NounDraft, Failure> {
+    let (imported, single) = drafts.split_at(imported);
+    for chunk in imported.chunks(IMPORTED_AT_ONCE) {
+        let filled = chunk.iter().cloned().map(put).fold(writer.transaction(), |transaction, operation| transaction.push(operation));
+        filled.commit().await?;
+    }
+    let (last, others) = single.split_last().ok_or("at least one commit is needed")?;
+    for draft in others {
+        writer.put(draft.clone()).await?;
+    }
+    Ok(last)
+}
+
+/// What an open instance asks to take in one commit, and to learn that nothing changed.
+async fn learn(writer: &Brainy, follower: &Brainy, last: &NounDraft) -> Result<(), Failure> {
+    let (_, taken) = usage_of(follower, async {
+        writer.put(last.clone()).await?;
+        follower.refresh().await
+    })
+    .await?;
+    if follower.get(&last.id).await?.is_none() {
+        return Err("the follower did not take in the newest noun".into());
+    }
+    let (_, idle) = usage_of(follower, follower.refresh()).await?;
+    heading();
+    line("one new commit of one noun, by an instance that is open", &taken);
+    line("nothing changed, by an instance that is open", &idle);
+    Ok(())
+}
+
+/// What the ways to the exact counts ask; all must agree.
+async fn count(writer: &Brainy, follower: &Brainy, raw: &Arc<dyn Store>, nouns: usize) -> Result<(), Failure> {
+    let expected = writer.with_freshness(Freshness::Latest).statistics().await?.statistics;
+    let bounded = follower.with_freshness(Freshness::Bounded(PATIENCE));
+    let (young, young_usage) = usage_of(follower, bounded.statistics()).await?;
+    let (latest, latest_usage) = usage_of(follower, follower.statistics()).await?;
+    let (cold, cold_usage) = peek(raw).await?;
+    for (how, found) in [("bounded", &young.statistics), ("latest", &latest.statistics), ("peek", &cold)] {
+        if *found != expected || found.nouns != nouns as u64 {
+            return Err(format!("{how}: {found:?}, not {expected:?} with {nouns} nouns").into());
+        }
+    }
+    heading();
+    line("`statistics()` of an open handle, answer at most 60 s old", &young_usage);
+    line("`statistics()` of an open handle, latest", &latest_usage);
+    line("what `Brainy::peek` reads, nothing open before", &cold_usage);
+    Ok(())
+}
+
+/// Drives a future on one runtime: a bucket that is asked without a handle needs one.
+fn block_on<F: Future>(future: F) -> F::Output {
+    static RUNTIME: OnceLock<Runtime> = OnceLock::new();
+    RUNTIME.get_or_init(|| RuntimeBuilder::new_multi_thread().enable_all().build().expect("a runtime can be started")).block_on(future)
 }
 
 fn raw_store(url: &str) -> Result<Arc<dyn Store>, Failure> {
@@ -143,8 +177,21 @@ struct Scan {
     usage: Usage,
 }
 
+struct Scans {
+    store: Scan,
+    items: Scan,
+}
+
+impl Scans {
+    fn print(&self) {
+        line("full scan of the same store", &self.store.usage);
+        line("full scan of the same items, one JSON object each", &self.items.usage);
+    }
+}
+
 /// Lists everything and reads it.
-async fn scan(store: &Metered) -> Result<Scan, Failure> {
+async fn scan(store: Arc<dyn Store>) -> Result<Scan, Failure> {
+    let store = Metered::<dyn Store>::new(store);
     let (mut after, mut objects) = (None, 0);
     loop {
         let page = store.list(&Prefix::root(), after.as_ref(), PAGE).await?.value;
