@@ -193,7 +193,8 @@ impl Service<'_> {
         let mut chance = Chance::new(self.seed, &[self.role.service as u64, self.role.attempts, 100 + writer as u64]);
         for _ in 0..TRIES {
             // Reserved before it is tried, so that threads together make no more than are wanted.
-            if changed.fetch_add(1, Ordering::Relaxed) >= CHANGES {
+            let one_more = |changed| (changed < CHANGES).then_some(changed + 1);
+            if changed.fetch_update(Ordering::Relaxed, Ordering::Relaxed, one_more).is_err() {
                 return Ok(());
             }
             let changes = self.choose(&mut chance)?;

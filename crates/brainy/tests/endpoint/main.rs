@@ -1,1 +1,9 @@
-//! Tests against a real S3 server, named by `BRAINY_TEST_S3_ENDPOINT`.
+//! The facade against a running S3 server.
+//!
+//! `BRAINY_TEST_S3_ENDPOINT` names the server, `AWS_ENDPOINT_URL` must too, since stores are opened by URL here as everywhere; `AWS_ACCESS_KEY_ID`,
+//! `AWS_SECRET_ACCESS_KEY`, `AWS_REGION` and `AWS_ALLOW_HTTP` are used as they are. `BRAINY_TEST_S3_BUCKET` names the bucket, which must exist: the tests of
+//! `brainy-storage-s3` make it.
+
+#[path = "../it/crowd.rs"]
+mod crowd;
+mod processes;

@@ -1,12 +1,18 @@
 //! The facade from outside.
 
+#![expect(clippy::unwrap_used, reason = "a helper of a test fails by panicking, as the test does")]
+
 mod closing;
 mod costs;
+#[cfg(unix)]
+mod crowd;
 mod first_day;
 mod freshness;
 mod hostile;
 mod limits;
 mod modes;
+#[cfg(unix)]
+mod processes;
 mod resolution;
 mod search;
 mod secrets;
