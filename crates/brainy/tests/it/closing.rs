@@ -26,7 +26,7 @@ async fn every_call_is_closed(db: &Brainy, cause: &str) {
         db.log_slot(brainy::SequenceNumber::FIRST).await.map(drop),
     ];
     for (at, result) in kinds.into_iter().enumerate() {
-        let error = result.unwrap_err();
+        let error = result.expect_err("a handle that ended refuses every call");
         assert_eq!(error.kind(), ErrorKind::Closed, "call {at}: {error}");
         assert!(matches!(&error, brainy::Error::Closed { .. }), "call {at}: {error:?}");
         assert!(error.to_string().contains(cause), "call {at}: {error}");
@@ -68,7 +68,10 @@ fn a_panic_of_the_committer_closes_every_call_and_hangs_none() {
         rig.gets(Act::Pass);
         rig.puts(Act::Pass);
         let other = rig.builder().open().await.unwrap();
-        assert!(matches!(other.resolve(op).await.unwrap(), brainy::Resolution::Committed(_)));
+        let resolved = other.resolve(op).await.unwrap();
+        let landed = matches!(resolved, brainy::Resolution::Committed(_));
+        assert_eq!(other.get("a").await.unwrap().is_some(), landed, "{resolved:?}");
+        assert!(!matches!(resolved, brainy::Resolution::Undecided));
     });
 }
 
@@ -225,7 +228,7 @@ fn handles_and_futures_may_be_dropped_inside_somebodys_runtime() {
     for runtime in [tokio::runtime::Builder::new_current_thread().build().unwrap(), tokio::runtime::Runtime::new().unwrap()] {
         rig.puts(Act::Pass);
         runtime.block_on(async {
-            let store: Arc<dyn Store> = rig.clone();
+            let store: Arc<dyn Store> = Arc::<Rig>::clone(&rig);
             let db = quiet(&store).open_or_create().await.unwrap();
             db.put(thing("a")).await.unwrap();
             // Given up in the middle: opening, peeking, reading and writing.

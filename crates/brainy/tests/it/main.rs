@@ -4,6 +4,7 @@
 
 mod closing;
 mod costs;
+#[cfg(test)]
 #[cfg(unix)]
 mod crowd;
 mod first_day;

@@ -226,9 +226,9 @@ fn a_store_that_lies_about_conditions_is_refused_with_the_reason_when_made_and_w
     for lie in [Lie::IgnoresConditions, Lie::IgnoresMatch, Lie::ChecksThenWrites, Lie::MatchesAbsent, Lie::AlwaysChanged] {
         let (store, _db) = memory();
         let before = objects(&*store);
-        let lying: Arc<dyn Store> = Arc::new(LyingStore::new(store.clone(), lie));
+        let lying: Arc<dyn Store> = Arc::new(LyingStore::new(Arc::clone(&store), lie));
         let empty: Arc<dyn Store> = Arc::new(InMemoryStore::new());
-        let lying_empty: Arc<dyn Store> = Arc::new(LyingStore::new(empty.clone(), lie));
+        let lying_empty: Arc<dyn Store> = Arc::new(LyingStore::new(Arc::clone(&empty), lie));
         for opened in [block_on(quiet(&lying).open()), block_on(quiet(&lying_empty).create())] {
             let error = opened.unwrap_err();
             assert_eq!(error.kind(), ErrorKind::Unsupported, "{lie:?}");

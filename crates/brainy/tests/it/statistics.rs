@@ -9,12 +9,15 @@ use serde_json::json;
 
 use crate::support::{edge, id, kind, memory, quiet};
 
+/// Type, service, whether it has a vector, bytes of its metadata.
+type Expected = (TypeName, Option<ServiceTag>, bool, usize);
+
 #[test]
 fn counts_equal_those_of_a_plain_model_on_every_handle_and_after_opening_anew() {
     let (store, db) = memory();
     let entropy = SeededEntropy::new(3);
     let pick = |n: usize| (entropy.fraction() * n as f64) as usize;
-    let mut nouns: BTreeMap<String, (TypeName, Option<ServiceTag>, bool, usize)> = BTreeMap::new();
+    let mut nouns: BTreeMap<String, Expected> = BTreeMap::new();
     let mut verbs: BTreeMap<(String, String), ()> = BTreeMap::new();
     let (mut deleted_nouns, mut deleted_verbs) = (0, 0);
     block_on(async {
@@ -61,8 +64,7 @@ fn counts_equal_those_of_a_plain_model_on_every_handle_and_after_opening_anew() 
         let found = &reports[0].statistics;
         assert_eq!((found.nouns, found.verbs), (nouns.len() as u64, verbs.len() as u64));
         assert_eq!((found.deleted_nouns, found.deleted_verbs), (deleted_nouns, deleted_verbs));
-        let count =
-            |test: &dyn Fn(&(TypeName, Option<ServiceTag>, bool, usize)) -> bool| nouns.values().filter(|noun| test(noun)).count() as u64;
+        let count = |test: &dyn Fn(&Expected) -> bool| nouns.values().filter(|noun| test(noun)).count() as u64;
         for of in ["x", "y"] {
             assert_eq!(found.nouns_by_type.get(&kind(of)).copied().unwrap_or(0), count(&|noun| noun.0 == kind(of)));
         }

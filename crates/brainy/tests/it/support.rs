@@ -147,6 +147,8 @@ pub(crate) enum Act {
     Hang,
     /// Carried out; no reply until another act is set.
     HangAfter,
+    /// Neither carried out nor answered, whatever comes.
+    Never,
     Panic,
     /// Refused without effect.
     NoSpace,
@@ -236,6 +238,7 @@ impl Rig {
                 self.while_hanging(act).await;
                 done
             }
+            Act::Never => std::future::pending().await,
             Act::Panic => panic!("the store panics, on purpose"),
             Act::NoSpace => Err(StoreError::new(ErrorKind::Unavailable, operation, subject, "no space left on device")),
         }

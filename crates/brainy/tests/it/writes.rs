@@ -54,7 +54,7 @@ fn of_eight_who_put_one_absent_noun_exactly_one_wins_and_seven_learn_it() {
                 let db = first.clone();
                 scope.spawn(move || {
                     // Half of them share a handle, and with it a batch; half have their own.
-                    let db = if n % 2 == 0 { db } else { block_on(Brainy::open(url)).unwrap() };
+                    let db = if n.is_multiple_of(2) { db } else { block_on(Brainy::open(url)).unwrap() };
                     let service = ServiceTag::new(n.to_string()).unwrap();
                     match block_on(db.put_if_absent(thing(name).with_service(service))) {
                         Ok(receipt) => {
