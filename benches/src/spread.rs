@@ -27,7 +27,7 @@ impl Spread {
     }
 }
 
-/// `median (least–most)`, with as many decimals as the format asks for, else three significant digits or whole numbers.
+/// `median (least–most)`, or the median alone where the three look equal, with as many decimals as the format asks for, else three significant digits or whole numbers.
 impl fmt::Display for Spread {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let decimals = f.precision().unwrap_or(match self.most.abs() {
@@ -35,10 +35,8 @@ impl fmt::Display for Spread {
             most if most >= 10.0 => 1,
             _ => 2,
         });
-        if self.least == self.most {
-            return write!(f, "{:.decimals$}", self.median);
-        }
-        write!(f, "{:.decimals$} ({:.decimals$}–{:.decimals$})", self.median, self.least, self.most)
+        let [median, least, most] = [self.median, self.least, self.most].map(|value| format!("{value:.decimals$}"));
+        if least == most { f.write_str(&median) } else { write!(f, "{median} ({least}–{most})") }
     }
 }
 
@@ -57,7 +55,7 @@ mod tests {
         assert_eq!(Spread::of(&[3.0, 1.0, 2.0]), Spread { median: 2.0, least: 1.0, most: 3.0 });
         assert_eq!(Spread::of(&[4.0, 1.0]).median, 2.5);
         assert_eq!(Spread::of(&[10.0, 12.0, 11.0]).to_string(), "11.0 (10.0–12.0)");
-        assert_eq!(Spread::of(&[1.0, 1.0]).to_string(), "1.00");
+        assert_eq!(Spread::of(&[1.0, 1.001]).to_string(), "1.00");
     }
 
     #[test]
