@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use brainy::storage::{Get, GetOptions, LocalOptions, LocalStore, Metered, Prefix, Store, Usage};
-use futures_executor::block_on;
+use tokio::runtime::Builder;
 
 use crate::Failure;
 
@@ -14,12 +14,17 @@ const PAGE: NonZeroUsize = NonZeroUsize::new(1_000).expect("it is not zero");
 
 /// Lists every object of the store at `url` and reads it, and says what that took.
 pub(crate) fn full_scan(url: &str) -> Result<Usage, Failure> {
-    let store = Metered::new(open(url)?);
+    // A handle brings its own runtime; a bare store runs on its caller's.
+    let runtime = Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(scan(Metered::new(open(url)?)))
+}
+
+async fn scan(store: Metered) -> Result<Usage, Failure> {
     let mut after = None;
     loop {
-        let page = block_on(store.list(&Prefix::root(), after.as_ref(), PAGE))?.value;
+        let page = store.list(&Prefix::root(), after.as_ref(), PAGE).await?.value;
         for entry in &page.entries {
-            match block_on(store.get(&entry.key, GetOptions::whole()))?.value {
+            match store.get(&entry.key, GetOptions::whole()).await?.value {
                 Get::Found(_) => {}
                 other => return Err(format!("{} is listed and cannot be read: {other:?}", entry.key).into()),
             }
