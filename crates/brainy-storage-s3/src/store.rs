@@ -75,35 +75,50 @@ impl S3Store {
 impl Store for S3Store {
     async fn get(&self, key: &Key, options: GetOptions) -> StoreResult<Get> {
         match &self.0 {
-            Backend::Own(bucket) => bucket.get(key, options).await,
+            Backend::Own(bucket) => {
+                needs_runtime(Operation::Get, key)?;
+                bucket.get(key, options).await
+            }
             Backend::Foreign(foreign) => foreign.get(key, options).await,
         }
     }
 
     async fn put(&self, key: &Key, body: Bytes, precondition: Precondition) -> StoreResult<Outcome> {
         match &self.0 {
-            Backend::Own(bucket) => bucket.put(key, body, precondition).await,
+            Backend::Own(bucket) => {
+                needs_runtime(Operation::Put, key)?;
+                bucket.put(key, body, precondition).await
+            }
             Backend::Foreign(foreign) => foreign.put(key, body, precondition).await,
         }
     }
 
     async fn list(&self, prefix: &Prefix, after: Option<&Key>, limit: NonZeroUsize) -> StoreResult<Page> {
         match &self.0 {
-            Backend::Own(bucket) => bucket.list(prefix, after, limit).await,
+            Backend::Own(bucket) => {
+                needs_runtime(Operation::List, prefix)?;
+                bucket.list(prefix, after, limit).await
+            }
             Backend::Foreign(foreign) => foreign.list(prefix, after, limit).await,
         }
     }
 
     async fn delete(&self, key: &Key) -> StoreResult<()> {
         match &self.0 {
-            Backend::Own(bucket) => bucket.delete(key).await,
+            Backend::Own(bucket) => {
+                needs_runtime(Operation::Delete, key)?;
+                bucket.delete(key).await
+            }
             Backend::Foreign(foreign) => foreign.delete(key).await,
         }
     }
 
     async fn delete_many(&self, keys: &[Key]) -> StoreResult<()> {
         match &self.0 {
-            Backend::Own(bucket) => bucket.delete_many(keys).await,
+            Backend::Own(bucket) => {
+                needs_runtime(Operation::Delete, &bucket.options.location())?;
+                bucket.delete_many(keys).await
+            }
             Backend::Foreign(foreign) => foreign.delete_many(keys).await,
         }
     }
@@ -123,6 +138,14 @@ impl Store for S3Store {
         // S3 has listed consistently since December 2020; of a stranger's store nothing is known.
         capabilities.linearizable_list = own;
         capabilities
+    }
+}
+
+/// Connections are driven by tokio: outside of it nothing can be sent.
+fn needs_runtime(operation: Operation, subject: &dyn std::fmt::Display) -> Result<(), StoreError> {
+    match tokio::runtime::Handle::try_current() {
+        Ok(_) => Ok(()),
+        Err(_) => Err(StoreError::new(ErrorKind::Invalid, operation, subject, "it was asked outside a tokio runtime; nothing was sent")),
     }
 }
 
@@ -281,4 +304,23 @@ pub(crate) fn path(root: &str, name: &str) -> Path {
 /// What the keys below `prefix` begin with: empty or with a slash at its end.
 fn folder(root: &str, prefix: &Prefix) -> String {
     [root, prefix.as_str()].iter().filter(|part| !part.is_empty()).map(|part| format!("{part}/")).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::task::{Context, Poll, Waker};
+
+    use super::*;
+    use crate::AccessKey;
+
+    #[test]
+    fn a_call_outside_a_runtime_is_an_error_and_no_panic() {
+        let options = S3Options::new("bucket").with_access_key(AccessKey::new("id", "secret"));
+        let store = S3Store::open(options).unwrap();
+        let key = Key::new("log/1").unwrap();
+        let mut get = store.get(&key, GetOptions::whole());
+        let Poll::Ready(Err(error)) = get.as_mut().poll(&mut Context::from_waker(Waker::noop())) else { panic!("it waits") };
+        assert_eq!(error.kind(), ErrorKind::Invalid, "{error}");
+        assert!(error.to_string().contains("runtime"), "{error}");
+    }
 }
