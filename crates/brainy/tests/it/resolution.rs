@@ -19,6 +19,7 @@ fn a_deadline_that_passes_on_the_way_says_unknown_and_another_handle_says_what_b
         rig.puts(if landed { Act::HangAfter } else { Act::Never });
         let mut commit = db.transaction().put(thing("a")).submit().unwrap();
         let op = block_on(commit.op_id()).unwrap();
+        rig.until_stopped();
         if landed {
             // The slot is there, and nobody was told.
             while !crate::support::objects(&*rig.inner).contains_key(&crate::support::slot_key(1)) {
@@ -105,10 +106,11 @@ fn a_full_disk_fails_the_write_by_its_deadline_and_leaves_the_store_usable() {
     let error = elapse(&clock, commit.wait()).unwrap_err();
     assert_eq!((error.kind(), error.op_id()), (ErrorKind::OutcomeUnknown, Some(op)), "{error}");
     let started = SystemClock.now();
-    while db.figures().failures == 0 {
+    while db.last_failure().is_none() {
         assert!(SystemClock.now().since(started) < PATIENCE, "the committer never gives up a try");
         clock.advance(Duration::from_millis(10));
     }
+    assert!(db.figures().failures > 0);
     assert!(db.last_failure().unwrap().to_string().contains("no space left"), "{:?}", db.last_failure());
     assert_eq!(crate::support::objects(&*rig.inner), before);
     let db = db.with_deadline(NEVER);

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::future::poll_fn;
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Poll, Waker};
 use std::time::Duration;
@@ -12,7 +13,8 @@ use async_trait::async_trait;
 use brainy::storage::{
     Capabilities, Get, GetOptions, InMemoryStore, Key, Operation, Outcome, Page, Precondition, Prefix, Store, StoreError, StoreResult,
 };
-use brainy::{Brainy, Builder, ErrorKind, Metric, NounDraft, NounId, TypeName, Vector, VerbDraft};
+use brainy::{Brainy, Builder, Clock, ErrorKind, Metric, NounDraft, NounId, TypeName, Vector, VerbDraft};
+use brainy_core::SystemClock;
 use brainy_testkit::ManualClock;
 use bytes::Bytes;
 use futures_executor::block_on;
@@ -158,6 +160,8 @@ pub(crate) enum Act {
 pub(crate) struct Rig {
     pub(crate) inner: Arc<dyn Store>,
     acts: Mutex<Acts>,
+    /// Requests that met another act than to pass.
+    stopped: AtomicUsize,
 }
 
 struct Acts {
@@ -171,6 +175,7 @@ impl Rig {
         Arc::new(Self {
             inner: Arc::new(InMemoryStore::new()),
             acts: Mutex::new(Acts { put: Act::Pass, get: Act::Pass, parked: Vec::new() }),
+            stopped: AtomicUsize::new(0),
         })
     }
 
@@ -184,6 +189,15 @@ impl Rig {
     pub(crate) fn builder(self: &Arc<Self>) -> Builder {
         let store: Arc<dyn Store> = Arc::<Self>::clone(self);
         quiet(&store)
+    }
+
+    /// Waits until a request met what was set: a name is told before its request is made.
+    pub(crate) fn until_stopped(&self) {
+        let started = SystemClock.now();
+        while self.stopped.load(Ordering::Relaxed) == 0 {
+            assert!(SystemClock.now().since(started) < PATIENCE, "no request comes");
+            std::thread::yield_now();
+        }
     }
 
     pub(crate) fn puts(&self, act: Act) {
@@ -227,6 +241,9 @@ impl Rig {
         request: impl Future<Output = StoreResult<T>>,
     ) -> StoreResult<T> {
         let first = act(&self.lock());
+        if first != Act::Pass {
+            self.stopped.fetch_add(1, Ordering::Relaxed);
+        }
         match first {
             Act::Pass => request.await,
             Act::Hang => {
