@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use brainy::{Brainy, Clock as _, Entropy as _, Freshness, ItemFilter, Metric, Mode, Noun, SequenceNumber, Verb, VerbQuery};
-use brainy_core::{OsEntropy, SystemClock};
+use brainy_core::{Moment, OsEntropy, SystemClock};
 use futures_executor::block_on;
 
 use crate::Failure;
@@ -29,27 +29,31 @@ const SHOWN: usize = 5;
 /// Runs everything. The code says whether it held.
 pub(crate) fn run(options: &Options) -> Result<ExitCode, Failure> {
     let begun = SystemClock.now();
-    let seed = match options.seed {
-        Some(seed) => seed,
-        None => random(),
-    };
+    let seed = options.seed.unwrap_or_else(random);
     let data = Data::read(&options.data)?;
-    let fresh = match &options.store {
-        Some(_) => None,
-        None => Some(Fresh::new()?),
-    };
-    let url = match (&options.store, &fresh) {
-        (Some(url), _) => url.clone(),
-        (None, Some(fresh)) => fresh.url(),
-        (None, None) => unreachable!("one of both is there"),
-    };
+    let fresh = if options.store.is_none() { Some(Fresh::new()?) } else { None };
+    let url = options.store.clone().or_else(|| fresh.as_ref().map(Fresh::url)).expect("one of both is there");
+    let held = share(options, &data, &url, seed, begun);
+    match fresh {
+        Some(fresh) if !options.keep && matches!(held, Ok(true)) => fresh.remove()?,
+        Some(fresh) => println!("The store stays in {}", fresh.0.display()),
+        None => {}
+    }
+    let held = held?;
+    let verdict = if held { "Everything held." } else { "Something did not hold." };
+    println!("{verdict} {:.1} s, seed {seed}", seconds(begun));
+    Ok(if held { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// Has the services share the store at `url`, shows what came of it, and says whether everything held.
+fn share(options: &Options, data: &Data, url: &str, seed: u64, begun: Moment) -> Result<bool, Failure> {
     println!("{} services share {url}", options.services);
     println!("{} packages, {} relations; seed {seed}\n", count(data.packages.len() as u64), count(data.relations.len() as u64));
-    let builder = Brainy::builder(&url).dimension(data.dimension).metric(Metric::Cosine).mode(Mode::WriteOnly);
+    let builder = Brainy::builder(url).dimension(data.dimension).metric(Metric::Cosine).mode(Mode::WriteOnly);
     let db = block_on(builder.follow(false).deadline(DEADLINE).create())?;
 
-    let plans: Vec<Plan> = (0..options.services).map(|service| Plan::new(&data, options.services, service, seed)).collect();
-    let mut fleet = Fleet::start(options, &url, seed, Sentence::new(&plans, seed), |text| println!("  {text}"))?;
+    let plans: Vec<Plan> = (0..options.services).map(|service| Plan::new(data, options.services, service, seed)).collect();
+    let mut fleet = Fleet::start(options, url, seed, Sentence::new(&plans, seed), |text| println!("  {text}"))?;
     for (stage, what) in [
         (Stage::Import, "All import packages; each package is the work of two of them …"),
         (Stage::Relate, "All relate packages …"),
@@ -73,7 +77,7 @@ pub(crate) fn run(options: &Options) -> Result<ExitCode, Failure> {
     let own = counts(&db)?;
     let log = read_log(&db, token.seq)?;
     let contents = read_contents(&db)?;
-    let scan = full_scan(&url)?;
+    let scan = full_scan(url)?;
 
     print!("{}", services_table(&fleet, options.services));
     println!();
@@ -91,22 +95,13 @@ pub(crate) fn run(options: &Options) -> Result<ExitCode, Failure> {
     table.row(vec![format!("{} looks by full scans instead", count(looks)), count(requests * looks), bytes(down * looks)]);
     println!("{table}");
 
-    let mut checks = check::history(&data, &fleet.journal, &log, &contents);
+    let mut checks = check::history(data, &fleet.journal, &log, &contents);
     checks.extend(check::views(&own, &views));
     checks.extend(check::proof(&fleet.journal, &log, options.services, fleet.in_flight.len()));
-    let held = report(&checks);
-    drop(db);
-    match (fresh, held && !options.keep) {
-        (Some(fresh), true) => fresh.remove()?,
-        (Some(fresh), false) => println!("The store stays in {}", fresh.0.display()),
-        (None, _) => {}
-    }
-    let verdict = if held { "Everything held." } else { "Something did not hold." };
-    println!("{verdict} {:.1} s, seed {seed}", seconds(begun));
-    Ok(if held { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    Ok(report(&checks))
 }
 
-fn seconds(begun: brainy_core::Moment) -> f64 {
+fn seconds(begun: Moment) -> f64 {
     SystemClock.now().since(begun).as_secs_f64()
 }
 

@@ -4,6 +4,8 @@
 //! `AWS_SECRET_ACCESS_KEY`, `AWS_REGION` and `AWS_ALLOW_HTTP` are used as they are. `BRAINY_TEST_S3_BUCKET` names the bucket, which must exist: the tests of
 //! `brainy-storage-s3` make it.
 
+#[cfg(test)]
 #[path = "../it/crowd.rs"]
 mod crowd;
+#[cfg(test)]
 mod processes;
