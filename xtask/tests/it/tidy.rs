@@ -152,7 +152,7 @@ fn the_readme_gives_the_two_first_commands_and_they_exist() {
     for command in ["cargo run --release --example shared_services", "cargo xtask test"] {
         assert!(readme.contains(command), "README.md does not say `{command}`");
     }
-    assert!(workspace::root().join("crates/brainy/examples/shared_services.rs").is_file(), "the example is missing");
+    assert!(workspace::root().join("crates/brainy/examples/shared_services/main.rs").is_file(), "the example is missing");
     assert!(workspace::read(".cargo/config.toml").contains("xtask = \"run "), "the alias of `cargo xtask` is missing");
 }
 
