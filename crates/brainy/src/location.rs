@@ -80,7 +80,7 @@ mod tests {
             ("s3://AKIA:sesame@things/a@b", "s3://…@things/a@b"),
             ("s3://things/p?token=sesame", "s3://things/p?…"),
             ("https://me:se@same@host", "https://…@host"),
-            ("file:///srv/store", "file:///home/a@b/c"),
+            ("file:///srv/a@b/c", "file:///srv/a@b/c"),
             ("memory://", "memory://"),
         ] {
             assert_eq!(shown(url), expected);
