@@ -9,6 +9,8 @@ mod log;
 mod nouns;
 mod opening;
 mod options;
+#[cfg(doctest)]
+mod readme;
 mod search;
 mod statistics;
 mod transaction;

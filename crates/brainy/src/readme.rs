@@ -1,0 +1,5 @@
+//! Compiles what the repository's README shows.
+
+#[doc = include_str!("../../../README.md")]
+#[derive(Debug)]
+struct Readme;
