@@ -11,7 +11,7 @@ use crate::protocol::{self, ProtocolOperation, is_name};
 pub const MAX_BATCH_TRANSACTIONS: usize = 4_096;
 
 /// One caller's operations: atomic, with a verdict of their own.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Transaction {
     /// What the state machine is to do, in its own bytes.
@@ -20,6 +20,24 @@ pub struct Transaction {
     pub protocol: Vec<ProtocolOperation>,
     /// The lease under which this is written: without effect once a higher token of that name has been claimed.
     pub fence: Option<Fence>,
+}
+
+/// Shows the payload's size only: what users write must not reach logs.
+impl std::fmt::Debug for Transaction {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let mut shown = f.debug_struct("Transaction");
+        shown.field("payload", &self.payload.as_ref().map(|payload| SizeOf(payload.len())));
+        shown.field("protocol", &self.protocol).field("fence", &self.fence).finish()
+    }
+}
+
+/// Stands for bytes in debug output.
+pub(crate) struct SizeOf(pub(crate) usize);
+
+impl std::fmt::Debug for SizeOf {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} bytes", self.0)
+    }
 }
 
 /// A lease's name and the token a record is written under.
@@ -84,12 +102,21 @@ impl Transaction {
 }
 
 /// Where a batch's transactions lie.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub(crate) enum Contents {
     /// In the batch itself: an encoded list of transactions.
     Inline(Bytes),
     /// In a blob named after this hash of its body.
     Blob(BlobReference),
+}
+
+impl std::fmt::Debug for Contents {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Inline(list) => f.debug_tuple("Inline").field(&SizeOf(list.len())).finish(),
+            Self::Blob(reference) => f.debug_tuple("Blob").field(reference).finish(),
+        }
+    }
 }
 
 /// A blob that holds a batch's transactions.
@@ -102,7 +129,7 @@ pub struct BlobReference {
 }
 
 /// What one instance commits at once. (writer, wseq) binds to one byte string for ever.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub(crate) struct Batch {
     pub(crate) store: StoreId,
     pub(crate) writer: WriterId,
@@ -116,6 +143,14 @@ pub(crate) struct Batch {
     pub(crate) hash: ContentHash,
     /// The encoded batch.
     pub(crate) bytes: Bytes,
+}
+
+impl std::fmt::Debug for Batch {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let mut shown = f.debug_struct("Batch");
+        shown.field("writer", &self.writer).field("wseq", &self.wseq).field("base", &self.base).field("count", &self.count);
+        shown.field("contents", &self.contents).field("hash", &self.hash).finish_non_exhaustive()
+    }
 }
 
 const BATCH: &str = "batch";

@@ -41,7 +41,7 @@ pub struct BatchRecord {
 }
 
 /// One transaction of a batch.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 #[non_exhaustive]
 pub struct TransactionRecord {
     /// Its name.
@@ -54,6 +54,16 @@ pub struct TransactionRecord {
     pub payload: Option<Bytes>,
     /// The log's own operations.
     pub protocol: Vec<ProtocolOperation>,
+}
+
+/// Shows the payload's size only: what users write must not reach logs.
+impl std::fmt::Debug for TransactionRecord {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let mut shown = f.debug_struct("TransactionRecord");
+        shown.field("op", &self.op).field("ordinal", &self.ordinal).field("effective", &self.effective);
+        shown.field("payload", &self.payload.as_ref().map(|payload| batch::SizeOf(payload.len())));
+        shown.field("protocol", &self.protocol).finish()
+    }
 }
 
 /// The slot `seq`, with the transactions of all its batches; none if it is not there. Nothing is applied.

@@ -10,7 +10,7 @@ use brainy_core::{Clock, Moment};
 use futures_channel::oneshot;
 use futures_util::task::AtomicWaker;
 
-use crate::batch::{MAX_BATCH_TRANSACTIONS, Transaction};
+use crate::batch::{MAX_BATCH_TRANSACTIONS, SizeOf, Transaction};
 use crate::error::Error;
 use crate::machine::Rejection;
 use crate::token::{OpId, Receipt};
@@ -149,7 +149,6 @@ impl Drop for Pending {
 }
 
 /// One transaction waiting for its batch.
-#[derive(Debug)]
 struct Waiting {
     encoded: Vec<u8>,
     overrides_digest: bool,
@@ -157,6 +156,15 @@ struct Waiting {
     phase: SharedPhase,
     name: oneshot::Sender<OpId>,
     outcome: oneshot::Sender<Result<Outcome, Error>>,
+}
+
+/// Shows the size of the transaction only: what users write must not reach logs.
+impl std::fmt::Debug for Waiting {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let mut shown = f.debug_struct("Waiting");
+        shown.field("encoded", &SizeOf(self.encoded.len())).field("deadline", &self.deadline).field("phase", &self.phase);
+        shown.finish_non_exhaustive()
+    }
 }
 
 /// One transaction of a closed batch.

@@ -60,13 +60,20 @@ pub struct Header {
 }
 
 /// A slot, read.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub(crate) struct Slot {
     pub(crate) header: Header,
     /// Encoded batches, the creator's own first or last as it likes: the order here is the order of effect.
     pub(crate) batches: Vec<Bytes>,
     /// BLAKE3 of the whole object.
     pub(crate) hash: ContentHash,
+}
+
+impl std::fmt::Debug for Slot {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let mut shown = f.debug_struct("Slot");
+        shown.field("header", &self.header).field("batches", &self.batches.len()).field("hash", &self.hash).finish()
+    }
 }
 
 const WHAT: &str = "slot";

@@ -229,3 +229,22 @@ fn inv_17_no_text_of_a_caller_becomes_part_of_an_object_key() {
         }
     });
 }
+
+#[test]
+fn what_users_write_is_not_shown_by_debug_output() {
+    let (_, clock, environment) = fresh(71);
+    clock.run(async {
+        let log = opened(&environment).await;
+        let secret = Transaction::payload(b"sesame".to_vec());
+        let pending = log.submit(&secret, within(&environment, 600)).unwrap();
+        let shown = format!("{secret:?} {pending:?} {log:?}");
+        let as_numbers = format!("{:?}", b"sesame");
+        assert!(!shown.contains("sesame") && !shown.contains(as_numbers.trim_matches(['[', ']'])), "{shown}");
+        assert!(shown.contains("6 bytes"), "{shown}");
+        drop(pending);
+        commit_alone(&log, &[add(1)]).await;
+        let slot = read_slot(&environment, seq(1), within(&environment, 600)).await.unwrap().unwrap();
+        let payload = slot.batches[0].transactions[0].payload.clone().unwrap();
+        assert!(!format!("{slot:?}").contains(&format!("{payload:?}")), "{slot:?}");
+    });
+}
