@@ -302,6 +302,11 @@ async fn attempt<M: StateMachine>(shared: &Shared<M>, play: &mut Play) -> Result
         let (header, object) = tip.slot_of(&staged, play.batch.writer, at_ms, &play.batch);
         (header, object, staged)
     };
+    if object.len() as u64 > shared.descriptor.constants.slot_bytes {
+        // A slot that a reader could not take would end the log for everybody.
+        let reason = format!("its slot would have {} bytes, at most {} are allowed", object.len(), shared.descriptor.constants.slot_bytes);
+        return Err(Error::Invalid { reason });
+    }
     let hash = ContentHash::of(&object);
     let sent_at = environment.clock.now();
     let doubted = std::mem::replace(&mut play.in_doubt, true);

@@ -1,6 +1,6 @@
 //! The log as it lies in the store, for tools: slots one by one, and the tail without the state.
 
-use brainy_core::{ContentHash, Moment, SequenceNumber, WriterId};
+use brainy_core::{ContentHash, ErrorKind, Moment, SequenceNumber, WriterId};
 use brainy_storage::{Get, GetOptions};
 use bytes::Bytes;
 
@@ -105,20 +105,21 @@ pub async fn read_slot(environment: &Environment, seq: SequenceNumber, deadline:
             .zip(decoded)
             .map(|(index, transaction)| {
                 let op = OpId { writer: batch.writer, wseq: batch.wseq, index, base: batch.base, hash: batch.hash };
-                let at = ordinal + index;
+                let at = u32::saturating_add(ordinal, index);
                 let effective = bits.as_deref().and_then(|bits| slot::bit(bits, at as usize));
                 let (payload, protocol) = transaction.map_or((None, Vec::new()), |transaction| (transaction.payload, transaction.protocol));
                 TransactionRecord { op, ordinal: at, effective, payload, protocol }
             })
             .collect();
-        ordinal += batch.count;
+        ordinal = u32::saturating_add(ordinal, batch.count);
         batches.push(BatchRecord { writer: batch.writer, wseq: batch.wseq, base: batch.base, transactions });
     }
     Ok(Some(SlotRecord { header: slot.header, hash: slot.hash, bytes: object.size, batches }))
 }
 
 /// The newest slot, found without a listing and without any state by galloping over the gap-free numbers from `from` on: at most
-/// 2·log₂ n + 3 reads, n the number of slots beyond `from`. None: the log ends before `from`.
+/// 2·log₂ n + 3 reads, n the number of slots beyond `from`. None: the log ends before `from`. A hole in a damaged log is taken for its end: opening a handle looks
+/// for one.
 ///
 /// # Errors
 /// [`Error::Truncated`], [`Error::Bytes`], [`Error::Store`].
@@ -126,8 +127,12 @@ pub async fn find_tail(environment: &Environment, from: SequenceNumber, deadline
     let exists = async |number: u64| -> Result<bool, Error> {
         let Some(seq) = SequenceNumber::new(number) else { return Ok(false) };
         // One byte tells.
-        let found = environment.read(&keys::slot(seq), GetOptions::range(0..1), deadline).await?;
-        Ok(matches!(found.value, Get::Found(_)))
+        match environment.read(&keys::slot(seq), GetOptions::range(0..1), deadline).await {
+            Ok(found) => Ok(matches!(found.value, Get::Found(_))),
+            // An object without a first byte is there, and corrupt: who reads it will say so.
+            Err(error) if error.kind() == ErrorKind::Invalid => Ok(true),
+            Err(error) => Err(error.into()),
+        }
     };
     let first = from.get();
     if !exists(first).await? {
@@ -148,5 +153,7 @@ pub async fn find_tail(environment: &Environment, from: SequenceNumber, deadline
         }
     }
     let tail = SequenceNumber::new(low).expect("at least `from`");
+    // What is stated on the strength of a directory's newest entries must survive a power cut.
+    environment.store.settle(&keys::log()).await?;
     read_slot(environment, tail, deadline).await
 }

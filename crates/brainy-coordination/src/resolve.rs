@@ -149,7 +149,7 @@ fn ordinal_of(slot: &Slot, op: OpId) -> Option<u32> {
         if (batch.writer, batch.wseq, batch.hash) == (op.writer, op.wseq, op.hash) && op.index < batch.count {
             return Some(first + op.index);
         }
-        first += batch.count;
+        first = u32::saturating_add(first, batch.count);
     }
     None
 }

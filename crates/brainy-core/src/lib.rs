@@ -29,6 +29,6 @@ pub use item::{Noun, NounDraft, Verb, VerbDraft};
 pub use metadata::{MAX_METADATA_BYTES, MAX_METADATA_DEPTH, Metadata, MetadataError};
 pub use metric::Metric;
 pub use position::{Epoch, SequenceNumber, Version, VersionError};
-pub use statistics::Statistics;
+pub use statistics::{MAX_LABELS, Statistics};
 pub use text::{MAX_ID_BYTES, MAX_LABEL_BYTES, NounId, ServiceTag, TextError, TypeName, VerbId};
 pub use vector::{MAX_DIMENSION, Vector, VectorError};

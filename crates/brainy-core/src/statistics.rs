@@ -4,6 +4,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::{ServiceTag, TypeName};
 
+/// Most distinct types of nouns, types of verbs, services of nouns and services of verbs, each, that a store may hold at once: the counts by each of them stand
+/// in the header of every slot, which stays below 1 MiB even where every label is as long as it may be.
+pub const MAX_LABELS: usize = 768;
+
 /// Exact counts of a store's state: part of the replicated state, so equal on every instance at the same sequence number.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]

@@ -7,8 +7,8 @@ use std::sync::Arc;
 
 use brainy_coordination::{Context, Rejection, Verdict};
 use brainy_core::{
-    Incident, MAX_DETACHED_VERBS, MissingEnds, Noun, NounDraft, NounId, Operation, Precondition, ServiceTag, TypeName, Verb, VerbDraft,
-    VerbId, decode_operations,
+    Incident, MAX_DETACHED_VERBS, MAX_LABELS, MissingEnds, Noun, NounDraft, NounId, Operation, Precondition, ServiceTag, TypeName, Verb,
+    VerbDraft, VerbId, decode_operations,
 };
 
 use crate::Reason;
@@ -38,6 +38,26 @@ struct Draft<'v> {
     verbs: BTreeMap<VerbId, Change<Verb>>,
     /// Ends of the verbs put so far.
     ends: BTreeSet<NounId>,
+    /// Labels that the state before the transaction does not count.
+    new: NewLabels,
+}
+
+#[derive(Debug, Default)]
+struct NewLabels {
+    noun_kinds: BTreeSet<TypeName>,
+    noun_services: BTreeSet<ServiceTag>,
+    verb_kinds: BTreeSet<TypeName>,
+    verb_services: BTreeSet<ServiceTag>,
+}
+
+/// Lets a label in that is counted already, or that there is room for. One that goes in the same transaction still takes its room.
+fn admit<L: Ord + Clone>(counted: &BTreeMap<L, u64>, new: &mut BTreeSet<L>, label: Option<&L>) -> Result<(), Reason> {
+    let Some(label) = label.filter(|label| !counted.contains_key(*label) && !new.contains(*label)) else { return Ok(()) };
+    if counted.len() + new.len() >= MAX_LABELS {
+        return Err(Reason::TooManyLabels);
+    }
+    new.insert(label.clone());
+    Ok(())
 }
 
 /// Applies `payload` to `view`: all of it, or nothing where it is rejected.
@@ -48,7 +68,8 @@ pub(crate) fn apply(view: &mut View, context: Context, payload: &[u8]) -> Verdic
     if let [Operation::Clear] = operations.as_slice() {
         return effective(usize::try_from(view.clear()).unwrap_or(usize::MAX));
     }
-    let mut draft = Draft { view, context, nouns: BTreeMap::new(), verbs: BTreeMap::new(), ends: BTreeSet::new() };
+    let mut draft =
+        Draft { view, context, nouns: BTreeMap::new(), verbs: BTreeMap::new(), ends: BTreeSet::new(), new: NewLabels::default() };
     for (at, operation) in operations.into_iter().enumerate() {
         if let Err(reason) = draft.operate(operation) {
             return Verdict::Rejected(reason.at(at));
@@ -100,14 +121,17 @@ impl Draft<'_> {
         let old = self.view.noun(&noun.id);
         check(precondition, old)?;
         self.view.space.check_noun(noun.vector.as_ref())?;
-        self.write_noun(noun);
-        Ok(())
+        self.write_noun(noun)
     }
 
-    fn write_noun(&mut self, noun: NounDraft) {
+    fn write_noun(&mut self, noun: NounDraft) -> Result<(), Reason> {
+        let counted = self.view.statistics();
+        admit(&counted.nouns_by_type, &mut self.new.noun_kinds, Some(&noun.kind))?;
+        admit(&counted.nouns_by_service, &mut self.new.noun_services, noun.service.as_ref())?;
         let created_ms = self.view.noun(&noun.id).map_or(self.context.at_ms, |old| old.item.created_ms);
         let record = Record::noun(Noun::from_draft(&noun, self.context.version, created_ms, self.context.at_ms));
         self.nouns.insert(noun.id, Change::Put(record));
+        Ok(())
     }
 
     fn delete_noun(&mut self, id: NounId, incident: Incident, precondition: Precondition) -> Result<(), Reason> {
@@ -160,6 +184,9 @@ impl Draft<'_> {
         }
         self.need_end(&verb.source, missing, verb.service.as_ref(), Reason::SourceMissing)?;
         self.need_end(&verb.target, missing, verb.service.as_ref(), Reason::TargetMissing)?;
+        let counted = self.view.statistics();
+        admit(&counted.verbs_by_type, &mut self.new.verb_kinds, Some(&verb.kind))?;
+        admit(&counted.verbs_by_service, &mut self.new.verb_services, verb.service.as_ref())?;
         let created_ms = old.map_or(self.context.at_ms, |old| old.item.created_ms);
         let record = Record::verb(Verb::from_draft(&verb, self.context.version, created_ms, self.context.at_ms));
         self.ends.insert(verb.source);
@@ -179,10 +206,7 @@ impl Draft<'_> {
         match missing {
             MissingEnds::Refuse => Err(reason),
             MissingEnds::Create(_) if self.nouns.contains_key(id) => Err(Reason::WrittenTwice),
-            MissingEnds::Create(kind) => {
-                self.write_noun(bare_noun(id, kind, service));
-                Ok(())
-            }
+            MissingEnds::Create(kind) => self.write_noun(bare_noun(id, kind, service)),
             _ => Err(Reason::NotKnown),
         }
     }

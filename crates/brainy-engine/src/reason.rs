@@ -32,11 +32,13 @@ pub enum Reason {
     ClearNotAlone = 12,
     /// The operation asks for something the rules in force do not know.
     NotKnown = 13,
+    /// The item has a type or a service that no other has, and the store holds [`MAX_LABELS`](brainy_core::MAX_LABELS) of them already.
+    TooManyLabels = 14,
 }
 
 impl Reason {
     /// Every reason, in the order of the codes.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 14] = [
         Self::AlreadyExists,
         Self::DoesNotExist,
         Self::OtherVersion,
@@ -50,6 +52,7 @@ impl Reason {
         Self::VectorNotKept,
         Self::ClearNotAlone,
         Self::NotKnown,
+        Self::TooManyLabels,
     ];
 
     /// The code that a [`Rejection`] carries.
@@ -69,6 +72,7 @@ impl Reason {
             Self::SourceMissing | Self::TargetMissing => ErrorKind::NotFound,
             Self::NotKnown => ErrorKind::Unsupported,
             Self::TooManyVerbs
+            | Self::TooManyLabels
             | Self::WrittenTwice
             | Self::VectorDimension
             | Self::VectorZero
@@ -98,6 +102,7 @@ impl std::fmt::Display for Reason {
             Self::VectorZero => "a zero vector has no direction, so it has no cosine distance",
             Self::VectorNotKept => "the store keeps no vectors of verbs",
             Self::ClearNotAlone => "clear must be the only operation of its transaction",
+            Self::TooManyLabels => "the store holds as many distinct types or services as it may, and this item would bring one more",
             Self::NotKnown => "the operation asks for something this version of the rules does not know",
         })
     }

@@ -135,6 +135,7 @@ fn a_truncated_slot_is_named_by_every_command_and_stays_as_it_is() {
             }
             if newest {
                 world.refused(&["stats", "store"], &name);
+                world.refused(&["stats", "store"], "corrupt");
             }
         }
     }

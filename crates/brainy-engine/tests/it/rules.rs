@@ -1,6 +1,9 @@
 //! The rules one by one, where the random tests would show only that two programs agree.
 
-use brainy_core::{Incident, MAX_DETACHED_VERBS, Metric, MissingEnds, Operation, Precondition};
+use brainy_coordination::StateMachine;
+use brainy_core::{
+    Incident, MAX_DETACHED_VERBS, MAX_LABELS, Metric, MissingEnds, NounDraft, Operation, Precondition, ServiceTag, TypeName, VerbDraft,
+};
 use brainy_engine::{Engine, EngineOptions, Reason, Space, VerbQuery};
 
 use crate::drive::*;
@@ -166,4 +169,34 @@ fn nothing_of_an_item_shows_in_debug_output() {
         assert!(!text.contains("secret-id"), "{text}");
         assert!(text.len() < 1_000);
     }
+}
+
+#[test]
+fn distinct_types_and_services_are_bounded_so_that_every_slot_can_be_read() {
+    let engine = engine();
+    // As long as labels may be, and no two alike.
+    let label = |kind: &str, n: usize| format!("{kind}{n:0250}");
+    let item = |n: usize, kind: usize| {
+        let noun = NounDraft::new(noun_id(&format!("n{n}")), TypeName::new(label("t", kind)).unwrap());
+        put(noun.with_service(ServiceTag::new(label("s", kind)).unwrap()))
+    };
+    let edge = |kind: usize| {
+        let verb = VerbDraft::new(noun_id("n0"), TypeName::new(label("v", kind)).unwrap(), noun_id("n0"));
+        relate(verb.with_service(ServiceTag::new(label("w", kind)).unwrap()))
+    };
+    let nouns: Vec<_> = (0..MAX_LABELS).map(|n| item(n, n)).collect();
+    let all = u32::try_from(MAX_LABELS).unwrap();
+    assert_eq!(commit(&engine, 1, &[nouns]), [effective(all)]);
+    assert_eq!(commit(&engine, 2, &[(0..MAX_LABELS).map(&edge).collect()]), [effective(all)]);
+    assert!(engine.summary().counters.len() < 900_000, "{}", engine.summary().counters.len());
+    // One more is refused, alone or as a missing end; one that is there is not, and one that goes makes room.
+    let refused = [vec![item(9_999, MAX_LABELS)], vec![edge(MAX_LABELS)], vec![item(9_999, 0)]];
+    assert_eq!(commit(&engine, 3, &refused), [rejected(0, Reason::TooManyLabels), rejected(0, Reason::TooManyLabels), effective(1)]);
+    let slot = [vec![delete("n7", Incident::Restrict)], vec![item(9_998, MAX_LABELS)]];
+    assert_eq!(commit(&engine, 4, &slot), [effective(1), effective(1)]);
+    // Within one transaction too: nothing of it is done.
+    let engine = self::engine();
+    let over: Vec<_> = (0..=MAX_LABELS).map(|n| item(n, n)).collect();
+    assert_eq!(commit(&engine, 1, &[over]), [rejected(all, Reason::TooManyLabels)]);
+    assert_eq!(engine.statistics().nouns, 0);
 }
