@@ -6,21 +6,23 @@ mod tests;
 use std::collections::BTreeMap;
 
 use brainy_core::codec::CodecError;
-use brainy_core::{SequenceNumber, SetHash, StoreId, Version, WriterId};
+use brainy_core::{SequenceNumber, SetHash, Version, WriterId};
 
 use crate::batch::{Batch, Transaction};
+use crate::helping::stands_next;
 use crate::machine::{Context, Rejection, StateMachine, Summary, Verdict};
+use crate::mutants::broken;
 use crate::protocol::ProtocolOperation;
 use crate::slot::pack_bits;
 use crate::state::{Decision, LogDelta, LogState, Publication, WriterRecord};
 
 /// The lease under which manifests are published.
-pub(crate) const COMPACTOR: &str = "compactor";
+pub const COMPACTOR: &str = "compactor";
 
 /// One batch of a slot, as far as it could be read.
 #[expect(clippy::large_enum_variant, reason = "the other variant is hostile bytes: rare")]
 #[derive(Clone, Debug)]
-pub(crate) enum LoadedBatch {
+pub enum LoadedBatch {
     /// Bytes that are no batch: no transaction, no effect.
     Undecodable,
     /// A batch; its transactions are there if it may apply.
@@ -31,37 +33,32 @@ pub(crate) enum LoadedBatch {
     },
 }
 
-/// Whether a batch stands next: the one place that decides which copies of a batch count (DESIGN §4.4).
-pub(crate) fn stands_next(last: Option<u64>, store: StoreId, batch: &Batch, slot: u64, horizon: u64) -> bool {
-    batch.store == store && batch.base < slot && slot - batch.base <= horizon && last.unwrap_or(0).checked_add(1) == Some(batch.wseq)
-}
-
 /// Whether a batch may stand next in this slot, whatever the batches before it in the slot do: what has to be fetched.
-pub(crate) fn may_apply(state: &LogState, batch: &Batch, slot: u64) -> bool {
+pub fn may_apply(state: &LogState, batch: &Batch, slot: u64) -> bool {
     batch.store == state.store
         && batch.base < slot
-        && slot - batch.base <= state.horizon()
-        && batch.wseq > state.writer(batch.writer).map_or(0, |record| record.wseq)
+        && (slot - batch.base <= state.horizon() || broken!(ApplyStale))
+        && (batch.wseq > state.writer(batch.writer).map_or(0, |record| record.wseq) || broken!(ApplyOutOfTurn))
 }
 
 /// A slot's effects, not yet those of the state.
 #[derive(Debug)]
-pub(crate) struct Staged<V> {
-    pub(crate) view: V,
-    pub(crate) delta: LogDelta,
+pub struct Staged<V> {
+    pub view: V,
+    pub delta: LogDelta,
     /// Verdict bits of all transactions embedded in the slot.
-    pub(crate) bits: Vec<u8>,
-    pub(crate) summary: Summary,
-    pub(crate) bookkeeping: SetHash,
+    pub bits: Vec<u8>,
+    pub summary: Summary,
+    pub bookkeeping: SetHash,
     /// Slots whose diverging header was overridden.
-    pub(crate) overrides: Vec<u64>,
+    pub overrides: Vec<u64>,
 }
 
 /// Applies `batches` as slot `seq` on top of `state` and `view`. Fails only on what a build that knows the rules could not have been given.
 ///
 /// # Errors
 /// [`CodecError::Unsupported`]: a transaction uses what this build does not know.
-pub(crate) fn apply<M: StateMachine>(
+pub fn apply<M: StateMachine>(
     state: &LogState,
     mut view: M::View,
     seq: SequenceNumber,
@@ -75,7 +72,8 @@ pub(crate) fn apply<M: StateMachine>(
         let first_ordinal = u32::try_from(bits.len()).expect("a slot holds far fewer than 2³² transactions");
         let count = batch.count as usize;
         let last = protocol.last(state, batch.writer);
-        if !stands_next(last, state.store, batch, seq.get(), state.horizon()) {
+        // INV-3: a batch of another store has no effect.
+        if batch.store != state.store || !stands_next(last, &batch.name(), seq.get(), state.horizon()) {
             bits.resize(bits.len() + count, false);
             continue;
         }
@@ -98,6 +96,9 @@ pub(crate) fn apply<M: StateMachine>(
             }
         }
         bits.extend(verdicts.iter().map(|verdict| verdict.is_effective()));
+        if broken!(RejectedKeepsNumber) && !verdicts.iter().any(|verdict| verdict.is_effective()) {
+            continue;
+        }
         protocol.delta.writers.insert(
             batch.writer,
             WriterRecord {
@@ -166,8 +167,9 @@ struct Overlay {
 }
 
 impl Overlay {
-    fn last(&self, state: &LogState, writer: WriterId) -> Option<u64> {
-        self.delta.writers.get(&writer).or_else(|| state.writer(writer)).map(|record| record.wseq)
+    /// A writer's newest decided number, and the slot that decided it.
+    fn last(&self, state: &LogState, writer: WriterId) -> Option<(u64, u64)> {
+        self.delta.writers.get(&writer).or_else(|| state.writer(writer)).map(|record| (record.wseq, record.slot))
     }
 
     fn claim(&self, state: &LogState, name: &str) -> u64 {
@@ -242,8 +244,8 @@ impl Overlay {
     /// still come, and would find its own successor decided.
     fn decide(&mut self, state: &LogState, slot: u64, writer: WriterId, wseq: u64, decision: Decision) -> Result<bool, u16> {
         match self.last(state, writer) {
-            Some(last) if wseq <= last => Ok(false),
-            Some(last) if wseq != last + 1 => Err(Rejection::NOT_APPLICABLE),
+            Some((last, _)) if wseq <= last => Ok(false),
+            Some((last, _)) if wseq != last + 1 => Err(Rejection::NOT_APPLICABLE),
             _ if wseq == 0 => Err(Rejection::NOT_APPLICABLE),
             _ => {
                 let record = WriterRecord { wseq, hash: None, slot, first_ordinal: 0, decision };
@@ -255,7 +257,7 @@ impl Overlay {
 }
 
 /// The payloads of a slot in the order in which they may be applied.
-pub(crate) fn payloads(batches: &[LoadedBatch]) -> Vec<&[u8]> {
+pub fn payloads(batches: &[LoadedBatch]) -> Vec<&[u8]> {
     let mut payloads = Vec::new();
     for loaded in batches {
         if let LoadedBatch::Known { transactions: Some(Ok(transactions)), .. } = loaded {
@@ -266,6 +268,6 @@ pub(crate) fn payloads(batches: &[LoadedBatch]) -> Vec<&[u8]> {
 }
 
 /// Highest token claimed by each lease, for a header.
-pub(crate) fn tokens(state: &LogState) -> BTreeMap<String, u64> {
+pub fn tokens(state: &LogState) -> BTreeMap<String, u64> {
     state.claims().clone()
 }

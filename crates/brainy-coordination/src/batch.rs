@@ -1,10 +1,11 @@
 //! The units of the log: a transaction is one caller's, a batch is what one instance commits at once.
 
-use brainy_core::codec::{self, CodecError, FieldWriter, Fields};
+use brainy_core::codec::{self, CodecError, FieldWriter, Fields, ObjectKind};
 use brainy_core::{ContentHash, StoreId, WriterId};
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
+use crate::helping::IntentName;
 use crate::protocol::{self, ProtocolOperation, is_name};
 
 /// Most transactions in one batch.
@@ -103,7 +104,7 @@ impl Transaction {
 
 /// Where a batch's transactions lie.
 #[derive(Clone, PartialEq, Eq)]
-pub(crate) enum Contents {
+pub enum Contents {
     /// In the batch itself: an encoded list of transactions.
     Inline(Bytes),
     /// In a blob named after this hash of its body.
@@ -130,19 +131,19 @@ pub struct BlobReference {
 
 /// What one instance commits at once. (writer, wseq) binds to one byte string for ever.
 #[derive(Clone, PartialEq, Eq)]
-pub(crate) struct Batch {
-    pub(crate) store: StoreId,
-    pub(crate) writer: WriterId,
-    pub(crate) wseq: u64,
+pub struct Batch {
+    pub store: StoreId,
+    pub writer: WriterId,
+    pub wseq: u64,
     /// The tail the writer had applied when it formed the bytes.
-    pub(crate) base: u64,
+    pub base: u64,
     /// How many transactions: they count in a slot whether or not the batch applies.
-    pub(crate) count: u32,
-    pub(crate) contents: Contents,
+    pub count: u32,
+    pub contents: Contents,
     /// BLAKE3 of the encoded batch.
-    pub(crate) hash: ContentHash,
+    pub hash: ContentHash,
     /// The encoded batch.
-    pub(crate) bytes: Bytes,
+    pub bytes: Bytes,
 }
 
 impl std::fmt::Debug for Batch {
@@ -163,7 +164,7 @@ const INLINE: u16 = 6;
 const BLOB: u16 = 7;
 
 impl Batch {
-    pub(crate) fn new(store: StoreId, writer: WriterId, wseq: u64, base: u64, count: u32, contents: Contents) -> Self {
+    pub fn new(store: StoreId, writer: WriterId, wseq: u64, base: u64, count: u32, contents: Contents) -> Self {
         let mut fields = FieldWriter::new();
         fields
             .required(STORE, store.as_bytes())
@@ -179,7 +180,12 @@ impl Batch {
         Self { store, writer, wseq, base, count, contents, hash: ContentHash::of(&bytes), bytes }
     }
 
-    pub(crate) fn decode(bytes: &Bytes) -> Result<Self, CodecError> {
+    /// What the key of its intent says.
+    pub const fn name(&self) -> IntentName {
+        IntentName { base: self.base, writer: self.writer, wseq: self.wseq }
+    }
+
+    pub fn decode(bytes: &Bytes) -> Result<Self, CodecError> {
         let fields = Fields::parse(BATCH, &[STORE, WRITER, WSEQ, BASE, COUNT, INLINE, BLOB], bytes)?;
         let contents = match (fields.get(INLINE), fields.get(BLOB)) {
             (Some(list), None) => Contents::Inline(bytes.slice_ref(list)),
@@ -203,11 +209,22 @@ impl Batch {
     }
 }
 
+/// The object of a batch's intent: an envelope around its bytes.
+pub fn seal_intent(batch: &Batch) -> Bytes {
+    codec::seal(ObjectKind::Intent, &batch.bytes).into()
+}
+
+/// The batch in the object of an intent.
+pub fn open_intent(object: &Bytes) -> Result<Batch, CodecError> {
+    let body = codec::open(ObjectKind::Intent, "intent", object)?;
+    Batch::decode(&object.slice_ref(body))
+}
+
 /// The transactions of an encoded list that must hold `count` of them. One that cannot be decoded stands as `Err`: it is rejected alone.
 ///
 /// # Errors
 /// [`CodecError`]: the list itself is broken.
-pub(crate) fn decode_transactions(list: &[u8], count: u32) -> Result<Vec<Result<Transaction, CodecError>>, CodecError> {
+pub fn decode_transactions(list: &[u8], count: u32) -> Result<Vec<Result<Transaction, CodecError>>, CodecError> {
     let items = codec::decode_list("transactions of a batch", list)?;
     if items.len() != count as usize {
         return Err(CodecError::corrupt("transactions of a batch", format!("{} where the batch says {count}", items.len())));

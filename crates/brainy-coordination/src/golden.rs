@@ -9,7 +9,7 @@ use brainy_core::codec::{self, ENVELOPE_BYTES, Fields, ObjectKind, REQUIRED};
 use brainy_core::{ContentHash, Epoch, Metric, Nonce, SequenceNumber, SetHash, StoreId, WriterId};
 use bytes::Bytes;
 
-use crate::batch::{Batch, BlobReference, Contents, Fence, Transaction};
+use crate::batch::{Batch, BlobReference, Contents, Fence, Transaction, open_intent, seal_intent};
 use crate::descriptor::{Constants, Descriptor, Space, Truncation};
 use crate::head::Head;
 use crate::protocol::ProtocolOperation;
@@ -84,7 +84,8 @@ fn header() -> Header {
         store: STORE,
         epoch: Epoch::new(1),
         creator: WRITER,
-        scan_base: 300,
+        scan_base: 298,
+        listed: Some(300),
         rules: 1,
         at_ms: 1_767_225_600_000,
         tokens: BTreeMap::from([("compactor".into(), 7)]),
@@ -113,6 +114,7 @@ fn written() -> Vec<(&'static str, Vec<u8>)> {
         ("batch_blob.bin", batch_blob().bytes.to_vec()),
         ("transaction.bin", transaction().encode()),
         ("blob.bin", codec::seal(ObjectKind::Blob, &list())),
+        ("intent.bin", seal_intent(&batch_blob()).to_vec()),
     ];
     files.extend(operations().into_iter().map(|(name, operation)| (name, operation.encode())));
     files
@@ -149,6 +151,7 @@ fn objects_are_read_as_they_always_were() {
     }
     assert_eq!(Transaction::decode(&read("transaction.bin")).unwrap(), transaction());
     assert_eq!(codec::open(ObjectKind::Blob, "golden", &read("blob.bin")).unwrap(), list());
+    assert_eq!(open_intent(&read("intent.bin").into()).unwrap(), batch_blob());
     for (name, operation) in operations() {
         assert_eq!(ProtocolOperation::decode(&read(name)).unwrap(), operation, "{name}");
     }
@@ -159,7 +162,8 @@ type Reads = fn(Vec<u8>) -> bool;
 
 #[test]
 fn no_prefix_and_no_flipped_byte_of_an_object_is_taken_for_one_or_panics() {
-    let readers: [(&str, Reads); 3] = [
+    let readers: [(&str, Reads); 4] = [
+        ("intent.bin", |bytes| open_intent(&bytes.into()).is_ok()),
         ("brainy.json", |bytes| Descriptor::decode(&bytes).is_ok()),
         ("head.bin", |bytes| Head::decode(&bytes).is_ok()),
         ("slot.bin", |bytes| slot::decode(&bytes.into()).is_ok()),

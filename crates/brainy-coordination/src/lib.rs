@@ -1,6 +1,8 @@
 #![doc = include_str!("../README.md")]
 
+#[allow(unreachable_pub, missing_docs, reason = "the model reaches it through `internals`, under a feature")]
 mod apply;
+#[allow(unreachable_pub, missing_docs, reason = "the model reaches it through `internals`, under a feature")]
 mod batch;
 mod committer;
 mod confirmation;
@@ -10,16 +12,23 @@ mod error;
 #[cfg(test)]
 mod golden;
 mod head;
+#[allow(unreachable_pub, reason = "the model reaches it through `internals`, under a feature")]
+mod helping;
 mod history;
+#[cfg(feature = "simulation")]
+#[doc(hidden)]
+pub mod internals;
 mod keys;
 mod log;
 mod machine;
 mod make;
+mod mutants;
 mod protocol;
 mod queue;
 mod reader;
 mod resolve;
 mod slot;
+#[allow(unreachable_pub, missing_docs, reason = "the model reaches it through `internals`, under a feature")]
 mod state;
 mod tip;
 mod token;

@@ -49,6 +49,8 @@ pub struct Header {
     pub creator: WriterId,
     /// Up to which tail every intent then visible has been carried.
     pub scan_base: u64,
+    /// The tail before the creator's own listing of intents, where that was cut short, so that `scan_base` lies before it.
+    pub listed: Option<u64>,
     /// The apply rules of this slot.
     pub rules: u32,
     /// The creator's wall clock in ms, corrected by the store's time where there is one; for people, decides nothing.
@@ -88,7 +90,8 @@ const AT: u16 = 8;
 const TOKENS: u16 = 9;
 const SUMMARY: u16 = 10;
 const BATCHES: u16 = 11;
-const KNOWN: [u16; 11] = [SEQ, PREVIOUS, STORE, EPOCH, CREATOR, SCAN_BASE, RULES, AT, TOKENS, SUMMARY, BATCHES];
+const LISTED: u16 = 12;
+const KNOWN: [u16; 12] = [SEQ, PREVIOUS, STORE, EPOCH, CREATOR, SCAN_BASE, RULES, AT, TOKENS, SUMMARY, BATCHES, LISTED];
 
 /// The object of a slot: envelope, header, batches.
 pub(crate) fn encode(header: &Header, batches: &[Bytes]) -> Bytes {
@@ -109,6 +112,9 @@ pub(crate) fn encode(header: &Header, batches: &[Bytes]) -> Bytes {
         fields.optional(SUMMARY, &codec::encode(summary));
     }
     fields.required(BATCHES, &codec::encode_list(batches));
+    if let Some(listed) = &header.listed {
+        fields.optional(LISTED, &codec::encode(listed));
+    }
     codec::seal(ObjectKind::Slot, &fields.finish()).into()
 }
 
@@ -124,6 +130,7 @@ pub(crate) fn decode(object: &Bytes) -> Result<Slot, CodecError> {
         epoch: fields.value(EPOCH)?,
         creator: WriterId::from_bytes(protocol::identity(&fields, CREATOR)?),
         scan_base: fields.value(SCAN_BASE)?,
+        listed: fields.optional_value(LISTED)?,
         rules: fields.value(RULES)?,
         at_ms: fields.optional_value(AT)?.unwrap_or(0),
         tokens: fields.optional_value(TOKENS)?.unwrap_or_default(),

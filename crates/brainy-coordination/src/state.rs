@@ -8,10 +8,11 @@ use serde::{Deserialize, Serialize};
 
 use crate::descriptor::Constants;
 use crate::machine::Verdict;
+use crate::mutants::broken;
 
 /// How a writer's newest number was decided.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) enum Decision {
+pub enum Decision {
     /// The batch was applied; one verdict a transaction.
     Applied(Vec<Verdict>),
     /// Another writer gave it up.
@@ -22,37 +23,37 @@ pub(crate) enum Decision {
 
 /// What the state keeps of one writer: its newest decided batch.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct WriterRecord {
-    pub(crate) wseq: u64,
+pub struct WriterRecord {
+    pub wseq: u64,
     /// Of the batch's bytes; none for a cancelled or refused one.
-    pub(crate) hash: Option<ContentHash>,
+    pub hash: Option<ContentHash>,
     /// The slot that decided it.
-    pub(crate) slot: u64,
+    pub slot: u64,
     /// Ordinal of the batch's first transaction in that slot.
-    pub(crate) first_ordinal: u32,
-    pub(crate) decision: Decision,
+    pub first_ordinal: u32,
+    pub decision: Decision,
 }
 
 /// A published manifest.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Publication {
-    pub(crate) seq: u64,
-    pub(crate) token: u64,
-    pub(crate) manifest: String,
+pub struct Publication {
+    pub seq: u64,
+    pub token: u64,
+    pub manifest: String,
 }
 
 /// Everything the log itself replicates. Bounded by the writers of the last 2H slots, the names of leases and the forks.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct LogState {
-    pub(crate) store: StoreId,
-    pub(crate) epoch: Epoch,
+pub struct LogState {
+    pub store: StoreId,
+    pub epoch: Epoch,
     /// Number of the newest applied slot; 0 before the first.
-    pub(crate) position: u64,
+    pub position: u64,
     /// Its hash; that of `brainy.json` before the first.
-    pub(crate) slot_hash: ContentHash,
+    pub slot_hash: ContentHash,
     /// The apply rules of the next slot.
-    pub(crate) rules: u32,
-    pub(crate) scan_base: u64,
+    pub rules: u32,
+    pub scan_base: u64,
     /// Stale beyond so many slots; a writer is forgotten beyond twice as many.
     horizon: u64,
     writers: BTreeMap<WriterId, WriterRecord>,
@@ -70,18 +71,18 @@ pub(crate) struct LogState {
 
 /// What one slot changes in a [`LogState`].
 #[derive(Clone, Debug, Default)]
-pub(crate) struct LogDelta {
-    pub(crate) writers: BTreeMap<WriterId, WriterRecord>,
-    pub(crate) claims: BTreeMap<String, u64>,
-    pub(crate) rules: Option<u32>,
-    pub(crate) published: Option<Publication>,
+pub struct LogDelta {
+    pub writers: BTreeMap<WriterId, WriterRecord>,
+    pub claims: BTreeMap<String, u64>,
+    pub rules: Option<u32>,
+    pub published: Option<Publication>,
     /// None: the fork is gone.
-    pub(crate) forks: BTreeMap<StoreId, Option<String>>,
+    pub forks: BTreeMap<StoreId, Option<String>>,
 }
 
 impl LogState {
     /// The state before slot `before_first + 1`, under these rules and constants.
-    pub(crate) fn new(store: StoreId, epoch: Epoch, before_first: u64, slot_hash: ContentHash, rules: u32, constants: &Constants) -> Self {
+    pub fn new(store: StoreId, epoch: Epoch, before_first: u64, slot_hash: ContentHash, rules: u32, constants: &Constants) -> Self {
         let mut digest = SetHash::EMPTY;
         digest.insert(&element("rules", &[], &rules));
         Self {
@@ -104,19 +105,19 @@ impl LogState {
         }
     }
 
-    pub(crate) fn writer(&self, writer: WriterId) -> Option<&WriterRecord> {
+    pub fn writer(&self, writer: WriterId) -> Option<&WriterRecord> {
         self.writers.get(&writer)
     }
 
     #[cfg(test)]
-    pub(crate) fn writer_count(&self) -> usize {
+    pub fn writer_count(&self) -> usize {
         assert_eq!(self.writers.len(), self.by_slot.len(), "each writer is listed by its slot, once");
         self.writers.len()
     }
 
     /// The digest of what is there, from nothing.
     #[cfg(test)]
-    pub(crate) fn recomputed_digest(&self) -> SetHash {
+    pub fn recomputed_digest(&self) -> SetHash {
         let mut digest = SetHash::EMPTY;
         digest.insert(&element("rules", &[], &self.rules));
         self.writers.iter().for_each(|(writer, record)| digest.insert(&writer_element(*writer, record)));
@@ -126,41 +127,41 @@ impl LogState {
         digest
     }
 
-    pub(crate) fn horizon(&self) -> u64 {
+    pub fn horizon(&self) -> u64 {
         self.horizon
     }
 
-    pub(crate) fn claim(&self, name: &str) -> u64 {
+    pub fn claim(&self, name: &str) -> u64 {
         self.claims.get(name).copied().unwrap_or(0)
     }
 
-    pub(crate) fn claims(&self) -> &BTreeMap<String, u64> {
+    pub fn claims(&self) -> &BTreeMap<String, u64> {
         &self.claims
     }
 
-    pub(crate) fn published_seq(&self) -> u64 {
+    pub fn published_seq(&self) -> u64 {
         self.published.as_ref().map_or(0, |publication| publication.seq)
     }
 
-    pub(crate) fn has_fork(&self, child: &StoreId) -> bool {
+    pub fn has_fork(&self, child: &StoreId) -> bool {
         self.forks.contains_key(child)
     }
 
-    pub(crate) fn stated(&self) -> u64 {
+    pub fn stated(&self) -> u64 {
         self.stated
     }
 
-    pub(crate) fn unstated(&self) -> &VecDeque<Vec<u8>> {
+    pub fn unstated(&self) -> &VecDeque<Vec<u8>> {
         &self.unstated
     }
 
     /// Order-free hash of all of it that later slots depend on.
-    pub(crate) fn digest(&self) -> SetHash {
+    pub fn digest(&self) -> SetHash {
         self.digest
     }
 
     /// The digest after `delta` was installed at slot `position`.
-    pub(crate) fn digest_with(&self, delta: &LogDelta, position: u64) -> SetHash {
+    pub fn digest_with(&self, delta: &LogDelta, position: u64) -> SetHash {
         let mut digest = self.digest;
         for (writer, record) in &delta.writers {
             if let Some(old) = self.writers.get(writer) {
@@ -202,12 +203,12 @@ impl LogState {
 
     /// Writers whose newest slot lies more than 2H before `position`: every replica drops them at the same slot, and all their copies are stale by then.
     fn forgotten(&self, position: u64) -> Vec<WriterId> {
-        let horizon = self.horizon.saturating_mul(2);
+        let horizon = self.horizon.saturating_mul(if broken!(ForgetAtH) { 1 } else { 2 });
         self.by_slot.iter().take_while(|(slot, _)| position.saturating_sub(*slot) > horizon).map(|(_, writer)| *writer).collect()
     }
 
     /// Installs what the next slot changed.
-    pub(crate) fn install(&mut self, delta: LogDelta, slot_hash: ContentHash, scan_base: u64, bits: Vec<u8>, stated: Option<u64>) {
+    pub fn install(&mut self, delta: LogDelta, slot_hash: ContentHash, scan_base: u64, bits: Vec<u8>, stated: Option<u64>) {
         let position = self.position + 1;
         self.digest = self.digest_with(&delta, position);
         let forgotten = self.forgotten(position);
@@ -239,7 +240,8 @@ impl LogState {
         }
         self.position = position;
         self.slot_hash = slot_hash;
-        self.scan_base = scan_base;
+        // What a header claims of listings cannot reach beyond the slot before it, nor take back what was vouched for.
+        self.scan_base = self.scan_base.max(scan_base.min(position - 1));
         self.unstated.push_back(bits);
         if let Some(stated) = stated.filter(|stated| (self.stated..=position).contains(stated)) {
             let covered = usize::try_from(stated - self.stated).expect("at most as many as are kept").min(self.unstated.len());

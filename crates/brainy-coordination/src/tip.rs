@@ -14,6 +14,7 @@ use crate::error::Error;
 use crate::keys;
 use crate::machine::{StateMachine, Summary};
 use crate::make::Known;
+use crate::mutants::broken;
 use crate::slot::{self, Header, Slot, StatedSummary};
 use crate::state::{Decision, LogState};
 use crate::token::{OpId, Token};
@@ -166,6 +167,7 @@ impl Tip {
             epoch: self.state.epoch,
             creator,
             scan_base: self.state.position,
+            listed: None,
             rules: self.state.rules,
             at_ms,
             tokens: apply::tokens(&self.state),
@@ -277,7 +279,7 @@ impl Tip {
         match record {
             Some(record) if record.wseq > op.wseq => Some(Decided::Foreign),
             Some(record) => Some(match (&record.decision, record.hash) {
-                (Decision::Applied(_), Some(hash)) if hash == op.hash => {
+                (Decision::Applied(_), Some(hash)) if hash == op.hash || broken!(HashNotInOpId) => {
                     Decided::Applied { slot: record.slot, first_ordinal: record.first_ordinal, decision: record.decision.clone() }
                 }
                 (Decision::Applied(_), _) => Decided::Foreign,

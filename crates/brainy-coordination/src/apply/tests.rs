@@ -2,7 +2,7 @@ use std::collections::BTreeMap;
 
 use async_trait::async_trait;
 use brainy_core::codec::{self, FieldWriter};
-use brainy_core::{ContentHash, Epoch};
+use brainy_core::{ContentHash, Epoch, StoreId};
 use bytes::Bytes;
 use proptest::prelude::*;
 
@@ -143,8 +143,13 @@ fn inv_4_a_number_counts_once_in_turn_whatever_its_verdicts() {
     check("the same bytes again", 9, &[(std::slice::from_ref(&first), YES), (std::slice::from_ref(&first), NO)]);
     check("twice in one slot", 9, &[(&[first.clone(), first.clone()], &[true, false])]);
     check("another batch under the same number", 9, &[(&[first.clone(), batch(1, 1, 0, &[plus(), plus()])], &[true, false, false])]);
-    check("a gap", 9, &[(&[batch(1, 2, 0, &[plus()])], NO), (std::slice::from_ref(&first), YES), (&[batch(1, 2, 0, &[plus()])], YES)]);
-    check("two numbers in one slot", 9, &[(&[first.clone(), batch(1, 2, 0, &[plus()])], &[true, true])]);
+    check("a gap", 9, &[(&[batch(1, 2, 0, &[plus()])], NO), (std::slice::from_ref(&first), YES), (&[batch(1, 2, 2, &[plus()])], YES)]);
+    check(
+        "a base from before its writer's newest decision",
+        9,
+        &[NONE, (&[batch(1, 1, 0, &[plus()])], YES), (&[batch(1, 2, 1, &[plus()])], NO)],
+    );
+    check("two numbers in one slot", 9, &[(&[first.clone(), batch(1, 2, 0, &[plus()])], &[true, false])]);
     check("two numbers, the wrong way round", 9, &[(&[batch(1, 2, 0, &[plus()]), first.clone()], &[false, true])]);
     check("number 0", 9, &[(&[batch(1, 0, 0, &[plus()])], NO)]);
     // A rejected batch has had its turn: an old copy must not apply once its precondition holds again.
@@ -289,7 +294,7 @@ fn a_claim_counts_above_every_earlier_one_and_fences_what_is_written_under_those
         &[
             (&[protocol(2, 1, 0, claim("job", 5))], YES),
             (&[protocol(3, 1, 0, claim("job", 5))], NO),
-            (&[protocol(3, 2, 2, claim("job", 4)), protocol(3, 3, 2, claim("other", 4))], &[false, true]),
+            (&[protocol(3, 2, 2, claim("job", 4)), protocol(4, 1, 2, claim("other", 4))], &[false, true]),
             (&[fenced(1, 3, 4)], NO),
             (&[fenced(2, 4, 5)], YES),
             (&[protocol(2, 2, 5, claim("job", 6)), fenced(3, 5, 5)], &[true, false]),
@@ -327,9 +332,9 @@ fn protocol_operations_count_only_with_their_payload_and_all_together() {
 fn rules_rise_only_and_hold_from_the_next_slot_on() {
     let mut state = state(9);
     let upgrade = |rules| ProtocolOperation::Upgrade { rules };
-    assert_eq!(slot(&mut state, &[protocol(1, 1, 0, upgrade(RULES)), protocol(1, 2, 0, upgrade(0))]), [false, false]);
+    assert_eq!(slot(&mut state, &[protocol(1, 1, 0, upgrade(RULES)), protocol(2, 1, 0, upgrade(0))]), [false, false]);
     assert_eq!(
-        slot(&mut state, &[protocol(1, 3, 0, upgrade(3)), protocol(1, 4, 0, upgrade(2)), batch(1, 5, 0, &[plus()])]),
+        slot(&mut state, &[protocol(1, 2, 1, upgrade(3)), protocol(2, 2, 1, upgrade(2)), batch(3, 1, 0, &[plus()])]),
         [true, false, true]
     );
     assert_eq!(state.rules, 3);
@@ -353,10 +358,10 @@ fn a_digest_is_overridden_only_for_a_slot_that_was_there() {
 fn a_publication_counts_under_the_newest_claim_and_above_the_newest_one() {
     let mut state = state(20);
     empty(&mut state, 9);
-    assert_eq!(slot(&mut state, &[protocol(1, 1, 9, claim(COMPACTOR, 2)), protocol(1, 2, 9, published(5, 1))]), [true, false]);
-    assert_eq!(slot(&mut state, &[protocol(1, 3, 9, published(11, 2)), protocol(1, 4, 9, published(5, 2))]), [false, true]);
+    assert_eq!(slot(&mut state, &[protocol(1, 1, 9, claim(COMPACTOR, 2)), protocol(2, 1, 9, published(5, 1))]), [true, false]);
+    assert_eq!(slot(&mut state, &[protocol(1, 2, 10, published(11, 2)), protocol(2, 2, 10, published(5, 2))]), [false, true]);
     assert_eq!(
-        slot(&mut state, &[protocol(1, 5, 9, published(5, 2)), protocol(1, 6, 9, published(6, 2)), protocol(1, 7, 9, published(6, 2))]),
+        slot(&mut state, &[protocol(1, 3, 11, published(5, 2)), protocol(2, 3, 11, published(6, 2)), protocol(3, 1, 9, published(6, 2))]),
         [false, true, false]
     );
     assert_eq!(state.published_seq(), 6);
@@ -369,9 +374,9 @@ fn a_fork_is_held_until_it_is_given_up() {
     let forked = || ProtocolOperation::Forked { child, manifest: "m".into() };
     assert_eq!(slot(&mut state, &[protocol(1, 1, 0, forked())]), YES);
     assert!(state.has_fork(&child));
-    assert_eq!(slot(&mut state, &[protocol(1, 2, 0, ProtocolOperation::Unforked { child }), protocol(1, 3, 0, forked())]), [true, true]);
+    assert_eq!(slot(&mut state, &[protocol(1, 2, 1, ProtocolOperation::Unforked { child }), protocol(2, 1, 0, forked())]), [true, true]);
     assert!(state.has_fork(&child));
-    assert_eq!(slot(&mut state, &[protocol(1, 4, 0, ProtocolOperation::Unforked { child })]), YES);
+    assert_eq!(slot(&mut state, &[protocol(1, 3, 2, ProtocolOperation::Unforked { child })]), YES);
     assert!(!state.has_fork(&child));
 }
 

@@ -56,6 +56,7 @@ impl Bench {
             epoch: self.tip.state.epoch,
             creator: WriterId::from_bytes([9; 16]),
             scan_base: 0,
+            listed: None,
             rules: self.tip.state.rules,
             at_ms: 0,
             tokens: self.tip.state.claims().clone(),

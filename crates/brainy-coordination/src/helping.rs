@@ -1,0 +1,126 @@
+//! Who carries whose batches: pure decisions about the inbox (DESIGN §4.3).
+//!
+//! A writer that keeps losing leaves its batch in the inbox as an *intent*; whoever creates a slot carries the intents it knows of. That somebody looks is a duty of
+//! the log: a slot may only be created if a listing of the inbox, the creator's own or one that an earlier slot vouches for, began less than K slots before it.
+
+#[cfg(test)]
+mod tests;
+
+use brainy_core::WriterId;
+
+use crate::mutants::broken;
+use crate::state::LogState;
+
+/// What an intent's key says. Ordered as the keys are: oldest base first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct IntentName {
+    /// The tail that its writer had applied when it formed the batch.
+    pub base: u64,
+    /// Its writer.
+    pub writer: WriterId,
+    /// Its writer's number.
+    pub wseq: u64,
+}
+
+/// An intent as a listing showed it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Listed {
+    /// Its key.
+    pub name: IntentName,
+    /// Bytes it takes in a slot.
+    pub bytes: u64,
+    /// Nobody can read it: it is left out, and refused by an operation in the creator's next batch.
+    pub unreadable: bool,
+}
+
+/// What a listing of the inbox showed.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Scan {
+    /// The tail that the creator had applied before the listing began.
+    pub tail: u64,
+    /// Intents that were pending then, in the order of their keys.
+    pub pending: Vec<Listed>,
+    /// Where the listing was given up, pending or not; none: it was read to its end.
+    pub cut_at: Option<IntentName>,
+}
+
+/// What the next slot is to carry.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Plan {
+    /// Strangers' intents, in this order.
+    pub carried: Vec<IntentName>,
+    /// Up to which tail every intent that was visible then has been carried: by this slot or one before.
+    pub scan_base: u64,
+    /// The tail before the creator's own listing, where that was cut short, so that `scan_base` lies before it.
+    pub listed: Option<u64>,
+}
+
+/// Whether a batch with this name may still take effect as slot `slot`: the one place that decides which copies of a batch count.
+///
+/// Its number is its writer's next, its base lies less than H slots back, and not before the writer's newest decided number.
+pub fn stands_next(last: Option<(u64, u64)>, name: &IntentName, slot: u64, horizon: u64) -> bool {
+    let (wseq, decided) = last.unwrap_or((0, 0));
+    let fresh = name.base < slot && (slot - name.base <= horizon || broken!(ApplyStale));
+    // INV-4: a number counts once, in turn.
+    let in_turn = wseq.checked_add(1) == Some(name.wseq) && decided <= name.base;
+    fresh && (in_turn || broken!(ApplyOutOfTurn))
+}
+
+/// Whether an intent waits for a slot: whoever creates slot `slot` on top of `state` carries it.
+pub fn is_pending(state: &LogState, name: &IntentName, slot: u64) -> bool {
+    stands_next(last_of(state, name.writer), name, slot, state.horizon())
+}
+
+/// Whether an intent can never take effect after `state`, which must be confirmed: anybody may delete it.
+pub fn is_dead(state: &LogState, name: &IntentName) -> bool {
+    let stale = (state.position + 1).saturating_sub(name.base) > state.horizon();
+    stale || last_of(state, name.writer).is_some_and(|(wseq, slot)| name.wseq <= wseq || slot > name.base)
+}
+
+/// A writer's newest decided number, and the slot that decided it.
+pub fn last_of(state: &LogState, writer: WriterId) -> Option<(u64, u64)> {
+    state.writer(writer).map(|record| (record.wseq, record.slot))
+}
+
+/// What the slot after `state` carries, created by `own` with `room` bytes for strangers; none: it may not be created before the inbox is listed anew.
+///
+/// INV-20: a slot s is created only on a listing that began at a tail t with s − 1 − t < K: the creator's own, if the slot carries what it showed, in order, until
+/// it is full or the listing ended, or one that a slot before vouches for. Intents are carried oldest base first and none is skipped, so that
+/// an intent visible at tail N is committed by slot N + K + ⌈(W − 1) / C⌉ for W writers with a batch in play and room for C.
+pub fn plan(state: &LogState, own: Option<WriterId>, scan: Option<&Scan>, room: u64, k: u64) -> Option<Plan> {
+    let position = state.position;
+    let inherits = position - state.scan_base.min(position) < k;
+    let Some(scan) = scan else {
+        let plan = Plan { carried: Vec::new(), scan_base: state.scan_base, listed: None };
+        return (inherits || broken!(DropScan)).then_some(plan);
+    };
+    let slot = position + 1;
+    let pending = scan.pending.iter().filter(|listed| Some(listed.name.writer) != own && is_pending(state, &listed.name, slot));
+    let (unreadable, mut readable): (Vec<&Listed>, Vec<&Listed>) = pending.partition(|listed| listed.unreadable);
+    if broken!(NewestFirst) {
+        readable.reverse();
+    }
+    let mut left = room;
+    let fits = readable.iter().take_while(|listed| {
+        let fits = listed.bytes <= left && !broken!(CarryNobody);
+        left = left.saturating_sub(listed.bytes);
+        fits
+    });
+    let carried: Vec<_> = fits.map(|listed| listed.name).collect();
+    let full = readable.get(carried.len()).map(|listed| listed.name);
+    // A listing that was given up, all of whose intents were carried, says nothing about those behind it.
+    let discharges = position.saturating_sub(scan.tail) < k && (full.is_some() || scan.cut_at.is_none());
+    let refused = unreadable.first().map(|listed| listed.name).filter(|_| !broken!(LeaveOutUnreadable));
+    let left_out = [full, scan.cut_at, refused].into_iter().flatten().min().filter(|_| !broken!(InheritCutListing));
+    // What was left out was visible at its base at the earliest, so every older one was carried.
+    let vouched = left_out.map_or(scan.tail, |left| left.base.min(scan.tail));
+    let scan_base = state.scan_base.max(vouched);
+    let listed = (discharges && scan.tail > scan_base).then_some(scan.tail);
+    (inherits || discharges).then_some(Plan { carried, scan_base, listed })
+}
+
+/// Whether slot `seq` keeps INV-20, by what its header states. A breach is reported; it changes no effect.
+pub fn keeps_scan_rule(seq: u64, scan_base: u64, listed: Option<u64>, k: u64) -> bool {
+    let newest = scan_base.max(listed.unwrap_or(0)).min(seq - 1);
+    seq - 1 - newest < k
+}

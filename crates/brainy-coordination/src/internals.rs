@@ -1,0 +1,7 @@
+//! What this workspace's model and simulator call: the decisions that ship, and switches that break them.
+
+pub use crate::apply::{LoadedBatch, Staged, apply};
+pub use crate::batch::{Batch, BlobReference, Contents, decode_transactions};
+pub use crate::helping::{IntentName, Listed, Plan, Scan, is_dead, is_pending, keeps_scan_rule, last_of, plan, stands_next};
+pub use crate::mutants::Mutant;
+pub use crate::state::{Decision, LogDelta, LogState, WriterRecord};

@@ -1,0 +1,103 @@
+//! Rules of the protocol that a test can break on purpose, one at a time, to see whether anything notices.
+//!
+//! `broken!(Name)` stands where the rule stands. Without the feature `simulation` it is the constant `false`, and no name below is compiled.
+
+#[cfg(not(feature = "simulation"))]
+macro_rules! broken {
+    ($name:ident) => {
+        false
+    };
+}
+
+#[cfg(feature = "simulation")]
+macro_rules! broken {
+    ($name:ident) => {
+        $crate::mutants::Mutant::$name.is_on()
+    };
+}
+
+pub(crate) use broken;
+
+#[cfg(feature = "simulation")]
+pub use switches::Mutant;
+
+#[cfg(feature = "simulation")]
+mod switches {
+    use std::cell::Cell;
+
+    thread_local! {
+        static ON: Cell<Option<Mutant>> = const { Cell::new(None) };
+    }
+
+    macro_rules! mutants {
+        ($($(#[$doc:meta])* $name:ident,)*) => {
+            /// One rule, broken.
+            #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+            pub enum Mutant {
+                $($(#[$doc])* $name,)*
+            }
+
+            impl Mutant {
+                /// All of them.
+                pub const ALL: &'static [Self] = &[$(Self::$name,)*];
+
+                /// Its name.
+                pub const fn name(self) -> &'static str {
+                    match self {
+                        $(Self::$name => stringify!($name),)*
+                    }
+                }
+            }
+        };
+    }
+
+    mutants! {
+        /// A slot is created without a listing of the inbox, however long ago the last one was.
+        DropScan,
+        /// A listing that was cut short counts as whole for later slots.
+        InheritCutListing,
+        /// Intents are carried newest base first.
+        NewestFirst,
+        /// A creator fills its slot with its own batch alone.
+        CarryNobody,
+        /// A creator that cannot read an intent leaves it out and says that it carried everything.
+        LeaveOutUnreadable,
+        /// A refused create is acknowledged as if it had taken effect.
+        AcknowledgeOnConflict,
+        /// Whoever finds its batch in a slot takes it for effective, without its verdict.
+        AcknowledgeByPresence,
+        /// A lost reply to a create is reported as a rejection.
+        RejectOnLostReply,
+        /// After a lost reply the same transactions are sent again under a new number.
+        NewNumberAfterDoubt,
+        /// A batch is applied whatever its number.
+        ApplyOutOfTurn,
+        /// A batch whose transactions were all rejected leaves its number open.
+        RejectedKeepsNumber,
+        /// A batch is applied however old its base.
+        ApplyStale,
+        /// A writer is forgotten after H slots instead of 2H.
+        ForgetAtH,
+        /// An identity is used again however long it was silent.
+        ReuseIdAfterH,
+        /// What was given up is sent again under another name.
+        ResubmitAfterCancel,
+        /// Whoever gives an operation up reports it rejected, whatever the log says of the cancellation.
+        IgnoreCancellation,
+        /// The outcome of a number is told without comparing the hash of the batch.
+        HashNotInOpId,
+        /// A fresh identity forms its first batch at a tail nobody confirmed.
+        FreshIdAtOldTail,
+    }
+
+    impl Mutant {
+        /// Breaks this rule on this thread, and mends what was broken before; none mends all.
+        pub fn set(mutant: Option<Self>) {
+            ON.set(mutant);
+        }
+
+        pub(crate) fn is_on(self) -> bool {
+            ON.get() == Some(self)
+        }
+    }
+}
