@@ -17,6 +17,8 @@ const ARROWS: &[(&str, &[&str])] = &[
     (TESTKIT, &["brainy-core", "brainy-storage"]),
 ];
 const TESTKIT: &str = "brainy-testkit";
+/// May use any crate of ours: nothing but the benches uses it.
+const SIM: &str = "brainy-sim";
 /// May use any crate of ours: nothing uses it.
 const BENCHES: &str = "brainy-benches";
 /// Uses none of ours, and no other crate either: it must be ready seconds after a fresh clone.
@@ -31,7 +33,7 @@ fn no_crate_uses_a_crate_that_the_picture_does_not_allow() {
 
 #[test]
 fn the_picture_names_the_crates_of_the_workspace_and_no_others() {
-    let mut drawn: Vec<_> = ARROWS.iter().map(|(name, _)| *name).chain([BENCHES, XTASK]).collect();
+    let mut drawn: Vec<_> = ARROWS.iter().map(|(name, _)| *name).chain([SIM, BENCHES, XTASK]).collect();
     drawn.sort_unstable();
     let packages = workspace::packages();
     let real: Vec<_> = packages.iter().map(|package| package.name.as_str()).collect();
@@ -72,7 +74,7 @@ fn the_s3_store_is_there_only_for_who_wants_it() {
 #[test]
 fn what_is_not_for_others_is_not_published() {
     for package in workspace::packages() {
-        let ours_alone = [TESTKIT, BENCHES, XTASK].contains(&package.name.as_str());
+        let ours_alone = [TESTKIT, SIM, BENCHES, XTASK].contains(&package.name.as_str());
         assert_eq!(package.published, !ours_alone, "`publish` in {}/Cargo.toml", package.folder);
     }
 }
@@ -95,6 +97,9 @@ fn the_check_sees_each_kind_of_wrong_arrow() {
         (TESTKIT, used("brainy-coordination", Kind::Development, false), false),
         ("brainy-cli", used("brainy-engine", Kind::Normal, true), false),
         (BENCHES, used("brainy-engine", Kind::Normal, true), true),
+        (SIM, used("brainy-engine", Kind::Normal, true), true),
+        (SIM, used(BENCHES, Kind::Normal, true), false),
+        ("brainy-engine", used(SIM, Kind::Normal, true), false),
         (XTASK, used("brainy-core", Kind::Normal, true), false),
         (XTASK, used("serde", Kind::Normal, true), false),
         (XTASK, used("serde_json", Kind::Development, true), true),
@@ -114,6 +119,8 @@ fn wrong_arrows(package: &Package, all: &[Package]) -> Vec<String> {
         match used.name.as_str() {
             other if !ours(other) => name == XTASK && !test_only,
             _ if name == BENCHES => false,
+            // The test kit too: the simulator is itself a test.
+            other if name == SIM => other == BENCHES || other == SIM,
             // Without a version it is stripped when the crate is packaged, so it may point anywhere.
             TESTKIT => !test_only || used.versioned,
             // A crate may switch on its own features for its own tests.
@@ -132,5 +139,5 @@ fn table() -> String {
         let uses = if uses.is_empty() { "none of ours".to_owned() } else { uses.join(", ") };
         writeln!(table, "{name} -> {uses}").expect("writing to a String cannot fail");
     }
-    table + &format!("{BENCHES} -> any of ours\n{XTASK} -> none of ours\n")
+    table + &format!("{SIM} -> any of ours\n{BENCHES} -> any of ours\n{XTASK} -> none of ours\n")
 }
