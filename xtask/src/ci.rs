@@ -9,6 +9,9 @@ use crate::endpoint::{self, Choice, Programs};
 use crate::summary::Summary;
 use crate::{Result, cargo, machine, minio, ministack};
 
+/// So many seeds make each reachable cell of the fault matrix a thousand times full.
+const SIMULATED_SEEDS: &str = "14000";
+
 /// How much is run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Extent {
@@ -22,18 +25,20 @@ pub(crate) enum Extent {
 enum Group {
     Lints,
     Build,
+    Simulation,
     Minio,
     Servers,
     Long,
 }
 
 impl Group {
-    const ALL: [Self; 5] = [Self::Lints, Self::Build, Self::Minio, Self::Servers, Self::Long];
+    const ALL: [Self; 6] = [Self::Lints, Self::Build, Self::Simulation, Self::Minio, Self::Servers, Self::Long];
 
     fn name(self) -> &'static str {
         match self {
             Self::Lints => "lints and documentation",
             Self::Build => "build and example",
+            Self::Simulation => "simulation",
             Self::Minio => "MinIO",
             Self::Servers => "other servers",
             Self::Long => "long run",
@@ -43,7 +48,7 @@ impl Group {
     fn budget(self) -> Option<Duration> {
         let minutes = match self {
             Self::Lints => 6,
-            Self::Build => 12,
+            Self::Build | Self::Simulation => 12,
             Self::Minio => 8,
             Self::Servers => 3,
             Self::Long => return None,
@@ -85,6 +90,10 @@ pub(crate) fn run(extent: Extent) -> Summary {
         Err(why) => Err((*why).into()),
     };
     report.step(Group::Build, "example", || with(&|programs| endpoint::run_example(&programs.example, &[], &[])));
+    let sim = ["run", "--release", "--package", "brainy-sim", "--bin", "sim", "--"];
+    let slice = [&sim[..], &["--seeds", SIMULATED_SEEDS, "--least", "1000"]].concat();
+    report.cargo(Group::Simulation, "simulator, every fault on every kind of key it can reach", &slice, &[]);
+    report.cargo(Group::Simulation, "simulator, broken rules", &[&sim[..], &["--mutants"]].concat(), &[]);
     report.step(Group::Minio, "test-minio", || match minio::way()? {
         Some(way) => with(&|programs| minio::run(&way, programs)),
         None => Ok(Summary::of_none("MinIO (no running one, no binary, no Go 1.24, no Docker engine)")),

@@ -42,6 +42,9 @@ cargo xtask COMMAND
   ci [--full]           what must be green to merge: formatting, lints, documentation, licences, features,
                         the example, test-minio, test-s3; --full adds the long run on the whole data set
                         (BRAINY_DATA, or ../shared/data/debian-packages)
+  sim [ARGS]            the simulator, in release; ARGS are
+                          --seeds N|A..B, --store fast, --least N, --trace, --json: runs seeds
+                          --mutants, --only NAME: breaks each rule and shows which promise notices
   bench [ARGS]          the benchmarks; ARGS go to criterion
   data FROM TO          makes the sample in the repository (TO) from the whole data set (FROM)
   help                  this text
@@ -70,6 +73,10 @@ fn run(words: &[&str]) -> Result<ExitCode> {
         ["serve", server] => serve::run(server).map(|()| ExitCode::SUCCESS),
         ["ci"] => Ok(closed_by(Ok(ci::run(ci::Extent::Usual)))),
         ["ci", "--full"] => Ok(closed_by(Ok(ci::run(ci::Extent::Full)))),
+        ["sim", rest @ ..] => {
+            let line = [&["run", "--release", "--package", "brainy-sim", "--bin", "sim", "--"], rest].concat();
+            Ok(code(cargo::run(&line, &[])?))
+        }
         ["bench", rest @ ..] => {
             let line = [&["bench", "--package", "brainy-benches", "--"], rest].concat();
             Ok(code(cargo::run(&line, &[])?))

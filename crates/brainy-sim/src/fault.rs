@@ -204,10 +204,15 @@ impl Fault {
     }
 }
 
+/// How often, in a million requests, each fault meets an object that is seldom asked for.
+pub const RARE: u32 = 10_000;
+
 /// How often each fault happens, and how bad it is.
 #[derive(Clone, Debug)]
 pub struct Faults {
     per_million: [u32; Fault::ALL.len()],
+    /// The same for requests about objects that are seldom asked for: all but slots and intents.
+    of_rare: [u32; Fault::ALL.len()],
     /// Longest extra delay, and longest a late request is late after its client gave up.
     pub longest_delay: Duration,
     /// Longest burst of 503.
@@ -229,8 +234,9 @@ impl Faults {
     pub const fn none() -> Self {
         Self {
             per_million: [0; Fault::ALL.len()],
+            of_rare: [0; Fault::ALL.len()],
             longest_delay: Duration::from_secs(20),
-            longest_burst: Duration::from_secs(3),
+            longest_burst: Duration::from_secs(1),
             pauses: (Duration::from_secs(1), Duration::from_secs(60)),
             suspends: (Duration::from_secs(600), Duration::from_secs(7_200)),
             rate_ppm: 9_000,
@@ -239,12 +245,15 @@ impl Faults {
         }
     }
 
-    /// Every fault of requests so often, and those of processes (crashes, pauses, clocks) a tenth as often.
+    /// Every fault of requests so often, and those of processes (crashes, pauses, clocks) a tenth as often. Objects that are seldom asked for meet
+    /// each fault in [`RARE`] of a million requests, whatever `per_million` is.
     pub fn all(per_million: u32) -> Self {
         let mut faults = Self::none();
         for fault in Fault::ALL {
             let of_process = fault >= Fault::CrashBefore;
-            faults = faults.with(fault, if of_process { per_million / 10 } else { per_million });
+            let of_rival = matches!(fault, Fault::ConflictRival | Fault::RefusedRival | Fault::ShortPage);
+            faults = faults.with(fault, if of_process { per_million / 10 } else { per_million * if of_rival { 4 } else { 1 } });
+            faults.of_rare[fault as usize] = if fault == Fault::Suspend { RARE / 10 } else { RARE };
         }
         faults
     }
@@ -253,6 +262,7 @@ impl Faults {
     #[must_use]
     pub fn with(mut self, fault: Fault, per_million: u32) -> Self {
         self.per_million[fault as usize] = per_million;
+        self.of_rare[fault as usize] = per_million;
         self
     }
 
@@ -265,7 +275,8 @@ impl Faults {
     /// What goes wrong with `request`, if anything.
     pub(crate) fn draw(&self, random: &mut Random, request: &Request) -> Option<Fault> {
         let mut left = u32::try_from(random.below(1_000_000)).expect("below a million");
-        for (fault, share) in Fault::ALL.iter().zip(self.per_million) {
+        let often = matches!(KeyKind::of(request.subject()), KeyKind::Log | KeyKind::Inbox);
+        for (fault, share) in Fault::ALL.iter().zip(if often { self.per_million } else { self.of_rare }) {
             if left < share {
                 return fault.suits(request).then_some(*fault);
             }
@@ -320,4 +331,25 @@ impl Matrix {
     pub fn requests(&self) -> u64 {
         self.requests.iter().sum()
     }
+}
+
+/// Which fault can meet which kind of key, in sweeps over workloads that use every kind.
+pub fn reachable() -> Vec<(Fault, KeyKind)> {
+    use KeyKind::{Blob, Descriptor, Head, Log};
+    let mut cells = Vec::new();
+    for key in [Descriptor, Log, Blob, Head] {
+        for fault in Fault::ALL {
+            let reached = match fault {
+                Fault::ShortPage => key == Log,
+                // The descriptor and the head are created by everybody who finds no store, at once.
+                Fault::ConflictAlone => key != Blob,
+                Fault::ConflictRival | Fault::RefusedRival => key == Log,
+                _ => true,
+            };
+            if reached {
+                cells.push((fault, key));
+            }
+        }
+    }
+    cells
 }

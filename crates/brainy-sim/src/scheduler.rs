@@ -151,7 +151,12 @@ impl Life {
 
     /// Chance for production code: a sequence of this life alone.
     pub fn entropy(&self) -> SeededEntropy {
-        let stream = (u64::from(self.process.0) << 32) | u64::from(self.number);
+        self.entropy_of(self.process)
+    }
+
+    /// What [`Self::entropy`] is in the same life of another process, of which this one is a copy.
+    pub fn entropy_of(&self, process: ProcessId) -> SeededEntropy {
+        let stream = (u64::from(process.0) << 32) | u64::from(self.number);
         SeededEntropy::new(Random::new(self.scheduler.seed(), stream ^ 0xe27_4097).bits())
     }
 

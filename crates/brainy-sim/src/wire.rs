@@ -21,6 +21,7 @@ use crate::fault::{Fault, Faults, KeyKind, Matrix};
 use crate::random::Random;
 use crate::scheduler::{Actor, ProcessId, Scheduler};
 use crate::trace::short_hash;
+use crate::witness::Witness;
 
 /// How a client sees a request end.
 #[derive(Clone, Debug)]
@@ -120,6 +121,7 @@ struct State {
     sent_by: BTreeMap<ProcessId, u64>,
     bursts: HashMap<KeyKind, Duration>,
     matrix: Matrix,
+    witness: Witness,
 }
 
 /// One request on its way. Its number times [`STAGES`] plus the stage is the token of its events.
@@ -173,6 +175,7 @@ impl Wire {
             sent_by: BTreeMap::new(),
             bursts: HashMap::new(),
             matrix: Matrix::default(),
+            witness: Witness::default(),
         };
         let scheduler = scheduler.clone();
         Self(Arc::new_cyclic(|myself| Inner { scheduler, state: Mutex::new(state), myself: Weak::clone(myself) }))
@@ -211,6 +214,11 @@ impl Wire {
     /// What is in the bucket now, to come back to.
     pub fn snapshot(&self) -> Contents {
         self.look(Bucket::snapshot)
+    }
+
+    /// What the bucket's witness saw so far.
+    pub fn witness(&self) -> Witness {
+        self.0.lock().witness.clone()
     }
 
     /// The store's time.
@@ -405,7 +413,11 @@ impl Inner {
         }
         flight.effects -= 1;
         let response = match &flight.request {
-            Some(request) => state.bucket.execute(request),
+            Some(request) => {
+                let response = state.bucket.execute(request);
+                state.witness.see(self.scheduler.now(), request, &response);
+                response
+            }
             None => return,
         };
         let code = match &response {

@@ -1,0 +1,140 @@
+//! One seed: a world, its services, its faults, and the verdict on what they did.
+
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use brainy_coordination::{Constants, Truncation};
+use brainy_storage::Store;
+
+use crate::checker::{self, Rules, Violation};
+use crate::domain::{Bank, Domain};
+use crate::fast_store::FastStore;
+use crate::fault::{Faults, Matrix};
+use crate::history::History;
+use crate::random::Random;
+use crate::reference;
+use crate::scheduler::{End, Scheduler};
+use crate::service::{self, MakeStore, Plan};
+use crate::wire::{Latencies, Wire};
+
+/// What one seed came to.
+#[derive(Clone, Debug)]
+pub struct Report {
+    /// The seed.
+    pub seed: u64,
+    /// What happened to requests.
+    pub matrix: Matrix,
+    /// Hash of everything that happened.
+    pub trace: u64,
+    /// Slots, applied batches and calls.
+    pub slots: u64,
+    /// Batches that took effect.
+    pub batches: u64,
+    /// Calls that were made.
+    pub calls: u64,
+    /// Promises that were not kept.
+    pub violations: Vec<Violation>,
+    /// What happened, in words, if asked for.
+    pub words: Vec<String>,
+}
+
+/// How a seed is run.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Settings {
+    /// Keep the trace in words.
+    pub words: bool,
+}
+
+/// How a process of a run reaches the bucket: what makes its store of a wire.
+pub type Connect = Arc<dyn Fn(&Wire, crate::ProcessId) -> Arc<dyn Store> + Send + Sync>;
+
+/// The fast store for every process.
+pub fn fast() -> Connect {
+    Arc::new(|wire, process| Arc::new(FastStore::new(wire.clone(), process)))
+}
+
+/// Runs `seed`: everything about the run follows from it.
+pub fn run_seed(seed: u64, settings: Settings, connect: &Connect) -> Report {
+    let mut random = Random::new(seed, 0x5eed);
+    let padded = (random.below(3) == 0).then_some((8, 1_500));
+    run(seed, &mut random, settings, connect, Bank { padded })
+}
+
+fn constants(random: &mut Random, padded: bool) -> Constants {
+    let mut constants = Constants::new(if random.below(3) == 0 { Truncation::Tombstone } else { Truncation::Delete });
+    constants.scan_slots = *random.choose(&[1, 2, 8, 8]);
+    constants.horizon_slots = *random.choose(&[6, 20, 100, 1 << 20]);
+    if padded {
+        constants.inline_bytes = 1_024;
+    }
+    constants
+}
+
+fn run<D: Domain>(seed: u64, random: &mut Random, settings: Settings, connect: &Connect, domain: D) -> Report {
+    let scheduler = Scheduler::new(seed);
+    if settings.words {
+        scheduler.trace().keep_words();
+    }
+    let wire = Wire::new(&scheduler, Latencies::S3);
+    let constants = constants(random, random.clone().below(2) == 0);
+    let processes = 2 + random.below(5);
+    let until = random.between(Duration::from_secs(40), Duration::from_secs(120));
+    let plan = Arc::new(Plan {
+        domain,
+        history: History::default(),
+        constants,
+        until,
+        callers: 1 + random.below(3),
+        think: *random.choose(&[Duration::ZERO, Duration::from_millis(100), Duration::from_millis(600)]),
+        churn: *random.choose(&[0, 0, 1, 3]),
+        clones: random.below(6) == 0,
+        notebook: Mutex::default(),
+    });
+    // Every third run is nearly calm: long stretches of ordinary work find other mistakes than storms.
+    let rate = *random.choose(&[2_000, 8_000, 20_000]);
+    let mut faults = Faults::all(rate);
+    faults.pauses.1 = *random.choose(&[Duration::from_secs(3), Duration::from_secs(60)]);
+    wire.set_faults(faults);
+    let make_store: MakeStore = {
+        let (wire, connect) = (wire.clone(), Arc::clone(connect));
+        Arc::new(move |process| connect(&wire, process))
+    };
+    for number in 0..processes {
+        let (plan, make_store) = (Arc::clone(&plan), Arc::clone(&make_store));
+        let process =
+            scheduler.process(format!("p{number}"), move |life| Box::pin(service::live(Arc::clone(&plan), Arc::clone(&make_store), life)));
+        let furthest = i64::from(Faults::none().rate_ppm);
+        let ppm = i64::try_from(random.below(2 * furthest.unsigned_abs())).unwrap_or(0) - furthest;
+        scheduler.set_rate(process, i32::try_from(ppm).expect("a small number"));
+        scheduler.start_after(process, random.between(Duration::ZERO, Duration::from_secs(3)));
+    }
+    let mut end = scheduler.run_for(until);
+    wire.set_faults(Faults::none());
+    if end != End::Stuck {
+        // Longer than the longest standstill, and the recovery after it.
+        end = scheduler.run_for(Duration::from_secs(4 * 3_600));
+    }
+    let witness = wire.witness();
+    let events = std::mem::take(&mut *plan.history.events());
+    let reference = reference::replay(&plan.domain, &witness, constants.horizon_slots);
+    let rules = Rules { scan_slots: constants.scan_slots, carried: 15 };
+    let mut violations = checker::check(&events, &reference, &witness, rules);
+    if end != End::Idle {
+        violations.push(Violation { property: "rest", text: format!("the run did not come to rest: {end:?}") });
+    }
+    for failure in &events.failures {
+        let text = format!("process {} at {:?}: {}", failure.process.0, failure.at, failure.text);
+        violations.push(Violation { property: "P10", text });
+    }
+    scheduler.end();
+    Report {
+        seed,
+        matrix: wire.matrix(),
+        trace: scheduler.trace().hash(),
+        slots: witness.slots.len() as u64,
+        batches: reference.batches,
+        calls: events.calls.len() as u64,
+        violations,
+        words: scheduler.trace().take_words(),
+    }
+}

@@ -1,0 +1,82 @@
+//! What somebody who stands beside the bucket sees: every slot as it was first written, and when; every intent, and where the log stood then.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use brainy_storage::Key;
+use bytes::Bytes;
+
+use crate::bucket::{Request, Response};
+
+/// One slot as it was created.
+#[derive(Clone, Debug)]
+pub struct SeenSlot {
+    /// When it took effect.
+    pub at: Duration,
+    /// Its bytes.
+    pub bytes: Bytes,
+}
+
+/// One intent as it became visible.
+#[derive(Clone, Debug)]
+pub struct SeenIntent {
+    /// Its key.
+    pub key: Key,
+    /// The newest slot at that time.
+    pub tail: u64,
+}
+
+/// The log's witness. What is deleted or rolled back later stays in its memory.
+#[derive(Clone, Debug, Default)]
+pub struct Witness {
+    /// Slots by number.
+    pub slots: BTreeMap<u64, SeenSlot>,
+    /// Blobs by key.
+    pub blobs: BTreeMap<Key, Bytes>,
+    /// Intents in the order in which they became visible.
+    pub intents: Vec<SeenIntent>,
+    /// Numbers that were created a second time, with other bytes.
+    pub created_twice: Vec<u64>,
+    /// `brainy.json`.
+    pub descriptor: Option<Bytes>,
+}
+
+impl Witness {
+    pub(crate) fn see(&mut self, at: Duration, request: &Request, response: &Response) {
+        let (Request::Put { key, body, .. }, Response::Written(_)) = (request, response) else { return };
+        let name = key.as_str();
+        if let Some(number) = name.strip_prefix("log/").and_then(|digits| digits.parse().ok()) {
+            if brainy_core::codec::peek_kind(body) == Some(brainy_core::codec::ObjectKind::Tombstone as u8) {
+                return;
+            }
+            match self.slots.get(&number) {
+                None => drop(self.slots.insert(number, SeenSlot { at, bytes: body.clone() })),
+                Some(first) if first.bytes != *body => self.created_twice.push(number),
+                Some(_) => {}
+            }
+        } else if name.starts_with("inbox/") {
+            let tail = self.slots.last_key_value().map_or(0, |(number, _)| *number);
+            self.intents.push(SeenIntent { key: key.clone(), tail });
+        } else if name.starts_with("blob/") {
+            self.blobs.insert(key.clone(), body.clone());
+        } else if name == "brainy.json" {
+            self.descriptor.get_or_insert_with(|| body.clone());
+        }
+    }
+
+    /// Forgets the slots from `number` on: the bucket was put back to a time before they were.
+    pub fn forget_from(&mut self, number: u64) {
+        self.slots.split_off(&number);
+    }
+
+    /// The slots that were created before `at`, by number: the log as somebody could have seen it then.
+    pub fn tail_at(&self, at: Duration) -> u64 {
+        // Numbers are created in order, so times ascend with them.
+        let (mut low, mut high) = (0, self.slots.last_key_value().map_or(0, |(number, _)| *number));
+        while low < high {
+            let middle = low + (high - low).div_ceil(2);
+            if self.slots.get(&middle).is_some_and(|slot| slot.at < at) { low = middle } else { high = middle - 1 }
+        }
+        low
+    }
+}
