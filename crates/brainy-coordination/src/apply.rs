@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 
 use brainy_core::codec::CodecError;
 use brainy_core::{SequenceNumber, SetHash, Version, WriterId};
+use bytes::Bytes;
 
 use crate::batch::{Batch, Transaction};
 use crate::helping::stands_next;
@@ -33,6 +34,16 @@ pub enum LoadedBatch {
     },
 }
 
+impl LoadedBatch {
+    /// Its bytes, as a slot embeds them.
+    pub fn bytes(&self) -> Option<&Bytes> {
+        match self {
+            Self::Undecodable => None,
+            Self::Known { batch, .. } => Some(&batch.bytes),
+        }
+    }
+}
+
 /// Whether a batch may stand next in this slot, whatever the batches before it in the slot do: what has to be fetched.
 pub fn may_apply(state: &LogState, batch: &Batch, slot: u64) -> bool {
     batch.store == state.store
@@ -52,6 +63,8 @@ pub struct Staged<V> {
     pub bookkeeping: SetHash,
     /// Slots whose diverging header was overridden.
     pub overrides: Vec<u64>,
+    /// Batches embedded in the slot.
+    pub batches: u64,
 }
 
 /// Applies `batches` as slot `seq` on top of `state` and `view`. Fails only on what a build that knows the rules could not have been given.
@@ -118,6 +131,7 @@ pub fn apply<M: StateMachine>(
         bits: pack_bits(&bits),
         bookkeeping,
         overrides: protocol.overrides,
+        batches: batches.len() as u64,
     })
 }
 

@@ -124,3 +124,62 @@ pub fn keeps_scan_rule(seq: u64, scan_base: u64, listed: Option<u64>, k: u64) ->
     let newest = scan_base.max(listed.unwrap_or(0)).min(seq - 1);
     seq - 1 - newest < k
 }
+
+/// How often a writer that loses tries by itself before it asks to be carried.
+pub const DIRECT_TRIES: u32 = 6;
+/// The log is crowded where its last [`CROWD_SLOTS`] slots carried so many strangers' batches: then a batch is left to be carried at once.
+pub const CROWD_STRANGERS: u64 = 3;
+/// See [`CROWD_STRANGERS`].
+pub const CROWD_SLOTS: usize = 4;
+
+/// Where a committer stands.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Stance {
+    /// It has a batch that is not decided.
+    pub batch: bool,
+    /// That batch lies in the inbox.
+    pub posted: bool,
+    /// How often it tried to commit that batch itself.
+    pub tries: u32,
+    /// Others' slots carry strangers.
+    pub crowded: bool,
+    /// It carried somebody in the newest slot and looks for more.
+    pub sequencing: bool,
+    /// No slot has come for so long that whoever was to make one may be gone.
+    pub quiet: bool,
+}
+
+/// What a committer does next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Step {
+    /// Create the next slot; `listing`: with what a fresh listing of the inbox shows.
+    Create {
+        /// Whether to list first even if it is not due.
+        listing: bool,
+    },
+    /// Leave the batch in the inbox.
+    Post,
+    /// Look whether somebody carried it.
+    Watch,
+    /// Nothing is to be done.
+    Rest,
+}
+
+/// What to do next: a policy for speed alone, any step is safe at any time.
+pub fn next_step(stance: Stance) -> Step {
+    match stance {
+        Stance { sequencing: true, .. } | Stance { posted: true, quiet: true, .. } => Step::Create { listing: true },
+        Stance { batch: false, .. } => Step::Rest,
+        Stance { posted: true, .. } => Step::Watch,
+        Stance { crowded: true, .. } => Step::Post,
+        Stance { tries, .. } if tries > DIRECT_TRIES => Step::Post,
+        _ => Step::Create { listing: false },
+    }
+}
+
+/// Whether to list the inbox beside a create, so that the next one need not wait for it: half of the allowance is used, and whoever lost a race lately will
+/// soon be in need of it.
+pub fn lists_ahead(position: u64, scan_base: u64, lost_at: Option<u64>, k: u64) -> bool {
+    let left = k.saturating_sub(position - scan_base.min(position));
+    left <= k / 2 && lost_at.is_some_and(|lost| position.saturating_sub(lost) <= k)
+}

@@ -15,14 +15,17 @@ mod head;
 #[allow(unreachable_pub, reason = "the model reaches it through `internals`, under a feature")]
 mod helping;
 mod history;
+mod inbox;
 #[cfg(feature = "simulation")]
 #[doc(hidden)]
 pub mod internals;
 mod keys;
+mod ledger;
 mod log;
 mod machine;
 mod make;
 mod mutants;
+mod pace;
 mod protocol;
 mod queue;
 mod reader;

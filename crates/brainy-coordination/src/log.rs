@@ -9,10 +9,12 @@ use brainy_core::{ErrorKind, Moment, SetHash};
 use brainy_storage::StoreTime;
 
 use crate::batch::Transaction;
-use crate::committer::{self, Ledger};
+use crate::committer;
 use crate::descriptor::Descriptor;
 use crate::environment::Environment;
 use crate::error::Error;
+use crate::inbox::Inbox;
+use crate::ledger::Ledger;
 use crate::machine::StateMachine;
 use crate::make::{self, Known};
 use crate::queue::{Pending, Queue};
@@ -39,6 +41,8 @@ pub struct LogOptions {
     pub poll_shortest: Duration,
     /// Longest pause, reached after some time without changes. Default: [`Self::POLL_LONGEST`].
     pub poll_longest: Duration,
+    /// Whether contending writers help each other; without it, each races for slots alone.
+    pub(crate) helping: bool,
 }
 
 impl LogOptions {
@@ -74,6 +78,15 @@ impl LogOptions {
         self
     }
 
+    /// With or without helping: for measuring what it is worth.
+    #[cfg(feature = "simulation")]
+    #[doc(hidden)]
+    #[must_use]
+    pub const fn with_helping(mut self, helping: bool) -> Self {
+        self.helping = helping;
+        self
+    }
+
     fn validate(&self) -> Result<(), Error> {
         let wrong = |field, reason: &str| Err(Error::Option { field, reason: reason.into() });
         if self.queue_transactions == 0 {
@@ -94,6 +107,7 @@ impl Default for LogOptions {
             queue_bytes: Self::QUEUE_BYTES,
             poll_shortest: Self::POLL_SHORTEST,
             poll_longest: Self::POLL_LONGEST,
+            helping: true,
         }
     }
 }
@@ -108,6 +122,14 @@ pub struct Figures {
     pub lost_races: u64,
     /// Tries that failed and were repeated.
     pub failures: u64,
+    /// Batches left in the inbox, to be carried by others.
+    pub posted: u64,
+    /// Others' batches carried in own slots.
+    pub carried: u64,
+    /// Listings of the inbox.
+    pub listings: u64,
+    /// Slots, by anybody, for which a listing was due and not made. Their batches count.
+    pub breaches: u64,
 }
 
 #[derive(Debug, Default)]
@@ -115,6 +137,10 @@ pub(crate) struct Counters {
     pub(crate) batches: AtomicU64,
     pub(crate) lost_races: AtomicU64,
     pub(crate) failures: AtomicU64,
+    pub(crate) posted: AtomicU64,
+    pub(crate) carried: AtomicU64,
+    pub(crate) listings: AtomicU64,
+    breaches: AtomicU64,
 }
 
 /// What reads need without waiting for the tip.
@@ -134,6 +160,7 @@ pub(crate) struct Shared<M> {
     pub(crate) tip: futures_util::lock::Mutex<Tip>,
     pub(crate) queue: Queue,
     pub(crate) ledger: Ledger,
+    pub(crate) inbox: Inbox,
     pub(crate) figures: Counters,
     pub(crate) store_time: Mutex<Option<(StoreTime, Moment)>>,
     pub(crate) last_failure: Mutex<Option<Error>>,
@@ -154,6 +181,7 @@ impl<M: StateMachine> Shared<M> {
             seen.token = tip.token();
         }
         seen.failed = tip.check().err();
+        self.figures.breaches.store(tip.breaches, Ordering::Relaxed);
     }
 
     /// The tip, as soon as nobody else works on it.
@@ -163,6 +191,23 @@ impl<M: StateMachine> Shared<M> {
     pub(crate) async fn lock_tip(&self, deadline: Moment) -> Result<futures_util::lock::MutexGuard<'_, Tip>, Error> {
         let locked = before(&*self.reader.environment.clock, deadline, self.tip.lock()).await;
         locked.ok_or(Error::Deadline { doing: "waiting for the tail of the log" })
+    }
+
+    /// Wall-clock milliseconds for a header: the store's time where it has one, moved on by what has passed since.
+    pub(crate) fn corrected_wall_ms(&self) -> u64 {
+        let clock = &self.reader.environment.clock;
+        let noted = *lock(&self.store_time);
+        match noted {
+            Some((at, moment)) => at.as_ms().saturating_add(u64::try_from(clock.now().since(moment).as_millis()).unwrap_or(u64::MAX)),
+            None => clock.wall_ms(),
+        }
+    }
+
+    pub(crate) fn note_store_time(&self, at: Option<StoreTime>) {
+        if let Some(at) = at {
+            let now: Moment = self.reader.environment.clock.now();
+            *lock(&self.store_time) = Some((at, now));
+        }
     }
 
     /// Whether somebody drives the committer.
@@ -242,6 +287,7 @@ impl<M: StateMachine> ChangeLog<M> {
             tip: futures_util::lock::Mutex::new(tip),
             queue,
             ledger: Ledger::default(),
+            inbox: Inbox::default(),
             figures: Counters::default(),
             store_time: Mutex::default(),
             last_failure: Mutex::default(),
@@ -310,9 +356,17 @@ impl<M: StateMachine> ChangeLog<M> {
 
     /// Counts since the handle was opened.
     pub fn figures(&self) -> Figures {
-        let Counters { batches, lost_races, failures } = &self.shared.figures;
+        let Counters { batches, lost_races, failures, posted, carried, listings, breaches } = &self.shared.figures;
         let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
-        Figures { batches: read(batches), lost_races: read(lost_races), failures: read(failures) }
+        Figures {
+            batches: read(batches),
+            lost_races: read(lost_races),
+            failures: read(failures),
+            posted: read(posted),
+            carried: read(carried),
+            listings: read(listings),
+            breaches: read(breaches),
+        }
     }
 
     /// The failure that the committer or follower met last, if any.

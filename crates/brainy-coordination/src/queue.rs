@@ -158,6 +158,13 @@ struct Waiting {
     outcome: oneshot::Sender<Result<Outcome, Error>>,
 }
 
+impl Waiting {
+    /// Whether its caller went away or ran out of time.
+    fn is_abandoned(&self, now: Moment) -> bool {
+        self.deadline <= now || self.outcome.is_canceled() || matches!(*lock(&self.phase), Phase::Withdrawn)
+    }
+}
+
 /// Shows the size of the transaction only: what users write must not reach logs.
 impl std::fmt::Debug for Waiting {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -301,6 +308,25 @@ impl Queue {
         .await
     }
 
+    /// Whether something waits.
+    pub(crate) fn has_waiting(&self) -> bool {
+        !lock(&self.inner).waiting.is_empty()
+    }
+
+    /// Lets go of what nobody waits for any more.
+    pub(crate) fn drop_abandoned(&self, now: Moment) {
+        let gone: Vec<_> = {
+            let mut inner = lock(&self.inner);
+            let (gone, kept): (Vec<_>, Vec<_>) = inner.waiting.drain(..).partition(|waiting| waiting.is_abandoned(now));
+            inner.waiting = kept.into();
+            inner.bytes = inner.waiting.iter().map(|waiting| waiting.encoded.len()).sum();
+            gone.iter().for_each(|waiting| *lock(&waiting.phase) = Phase::Withdrawn);
+            gone
+        };
+        // Whoever is told something is woken only once the queue is free again.
+        refuse_abandoned(gone);
+    }
+
     /// Whether an operator's override waits, which is sent even by a replica that diverged.
     pub(crate) fn overrides_digest(&self) -> bool {
         lock(&self.inner).waiting.iter().any(|waiting| waiting.overrides_digest)
@@ -312,7 +338,7 @@ impl Queue {
         let (mut taken, mut gone) = (Vec::new(), Vec::new());
         let mut bytes = 0;
         while let Some(next) = queue.waiting.front() {
-            let abandoned = next.deadline <= now || next.outcome.is_canceled() || matches!(*lock(&next.phase), Phase::Withdrawn);
+            let abandoned = next.is_abandoned(now);
             if !abandoned && !taken.is_empty() && (bytes + next.encoded.len() > most_bytes || taken.len() == MAX_BATCH_TRANSACTIONS) {
                 break;
             }
@@ -331,6 +357,11 @@ impl Queue {
 }
 
 impl Picked<'_> {
+    /// Whether an operator's override is among them.
+    pub(crate) fn overrides_digest(&self) -> bool {
+        self.taken.iter().any(|waiting| waiting.overrides_digest)
+    }
+
     pub(crate) fn transactions(&self) -> Vec<&[u8]> {
         self.taken.iter().map(|waiting| waiting.encoded.as_slice()).collect()
     }

@@ -136,7 +136,7 @@ impl<M: StateMachine> Reader<M> {
     }
 
     /// A batch's transactions; none if its blob is gone.
-    async fn transactions(
+    pub(crate) async fn transactions(
         &self,
         batch: &Batch,
         deadline: Moment,

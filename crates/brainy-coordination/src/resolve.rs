@@ -4,11 +4,12 @@ use brainy_core::{Moment, SequenceNumber};
 use brainy_storage::{Get, GetOptions};
 
 use crate::batch::{Batch, Transaction};
-use crate::committer::{Remembered, outcome_of};
 use crate::error::Error;
 use crate::keys;
+use crate::ledger::{Remembered, outcome_of};
 use crate::log::ChangeLog;
 use crate::machine::StateMachine;
+use crate::mutants::broken;
 use crate::protocol::ProtocolOperation;
 use crate::queue::{Outcome, Withdrawal};
 use crate::slot::{self, Slot};
@@ -54,6 +55,9 @@ impl<M: StateMachine> ChangeLog<M> {
             match self.submit(&cancel, deadline)?.outcome().await? {
                 Outcome::Unknown(_) => return Ok(Outcome::Unknown(op)),
                 Outcome::Rejected(Withdrawal::Precondition { .. }) => cancelled = true,
+                Outcome::Committed(_) | Outcome::Rejected(_) if broken!(IgnoreCancellation) => {
+                    return Ok(Outcome::Rejected(Withdrawal::Cancelled { op }));
+                }
                 Outcome::Committed(_) | Outcome::Rejected(_) => {}
             }
         }

@@ -2,15 +2,15 @@
 
 use std::collections::VecDeque;
 
-use brainy_core::{ContentHash, SequenceNumber, SetHash, Version};
+use brainy_core::{ContentHash, SequenceNumber, SetHash, Version, WriterId};
 use brainy_storage::Revision;
 use bytes::Bytes;
 
 use crate::apply::{self, LoadedBatch, Staged};
-use crate::batch::Batch;
 use crate::confirmation::Confirmation;
 use crate::descriptor::{Descriptor, RULES};
 use crate::error::Error;
+use crate::helping::{CROWD_SLOTS, CROWD_STRANGERS, Plan, keeps_scan_rule};
 use crate::keys;
 use crate::machine::{StateMachine, Summary};
 use crate::make::Known;
@@ -44,6 +44,13 @@ pub(crate) struct Tip {
     /// This replica's figures after the last slots, for headers that lag; oldest first.
     summaries: VecDeque<(u64, Summary, SetHash)>,
     summary_lag: usize,
+    /// Who made each of the last slots, and how many strangers it carried.
+    recent: VecDeque<(WriterId, u64)>,
+    /// Bytes of the newest own slot beside its batches.
+    pub(crate) header_bytes: u64,
+    scan_slots: u64,
+    /// Slots whose creator broke the scan rule.
+    pub(crate) breaches: u64,
 }
 
 /// How a batch of this handle was decided.
@@ -76,6 +83,10 @@ impl Tip {
             hashes: VecDeque::from([known.hash]),
             summaries: VecDeque::new(),
             summary_lag: usize::try_from(constants.summary_lag_slots).unwrap_or(usize::MAX).min(REMEMBERED_SLOTS),
+            recent: VecDeque::new(),
+            header_bytes: 0,
+            scan_slots: constants.scan_slots,
+            breaches: 0,
         }
     }
 
@@ -156,7 +167,14 @@ impl Tip {
 
     /// The header and object of the slot that `staged` is, by a creator that holds the whole state. One whose figures differ from those of a header
     /// before states none: its own may be the wrong ones.
-    pub(crate) fn slot_of<V>(&self, staged: &Staged<V>, creator: brainy_core::WriterId, at_ms: u64, batch: &Batch) -> (Header, Bytes) {
+    pub(crate) fn slot_of<V>(
+        &mut self,
+        staged: &Staged<V>,
+        creator: WriterId,
+        at_ms: u64,
+        batches: &[LoadedBatch],
+        plan: &Plan,
+    ) -> (Header, Bytes) {
         let seq = self.next();
         let mut verdicts: Vec<_> = self.state.unstated().iter().cloned().collect();
         verdicts.push(staged.bits.clone());
@@ -166,8 +184,8 @@ impl Tip {
             store: self.state.store,
             epoch: self.state.epoch,
             creator,
-            scan_base: self.state.position,
-            listed: None,
+            scan_base: plan.scan_base,
+            listed: plan.listed,
             rules: self.state.rules,
             at_ms,
             tokens: apply::tokens(&self.state),
@@ -179,8 +197,16 @@ impl Tip {
                 verdicts,
             }),
         };
-        let object = slot::encode(&header, std::slice::from_ref(&batch.bytes));
+        let batches: Vec<Bytes> = batches.iter().filter_map(LoadedBatch::bytes).cloned().collect();
+        let object = slot::encode(&header, &batches);
+        self.header_bytes = object.len() as u64 - batches.iter().map(|batch| batch.len() as u64).sum::<u64>();
         (header, object)
+    }
+
+    /// Whether others carry strangers: then it is better to be carried than to race them.
+    pub(crate) fn is_crowded_by_others(&self, own: WriterId) -> bool {
+        let strangers: u64 = self.recent.iter().map(|(_, strangers)| strangers).sum();
+        strangers >= CROWD_STRANGERS && self.recent.iter().any(|(creator, _)| *creator != own)
     }
 
     /// Takes the next slot in: its effects become the machine's and the bookkeeping's, its header is compared with them.
@@ -193,6 +219,15 @@ impl Tip {
         revision: Option<Revision>,
     ) {
         let seq = header.seq.get();
+        if !keeps_scan_rule(seq, header.scan_base, header.listed, self.scan_slots) {
+            // INV-20: its batches count all the same.
+            self.breaches += 1;
+            tracing::warn!(seq, scan_base = header.scan_base, creator = %header.creator, "a slot was created without a listing that was due");
+        }
+        self.recent.push_back((header.creator, staged.batches.saturating_sub(1)));
+        if self.recent.len() > CROWD_SLOTS {
+            self.recent.pop_front();
+        }
         let version = Version { epoch: self.state.epoch, seq: header.seq, ordinal: u32::MAX };
         self.torn = true;
         machine.install(staged.view, version);

@@ -1,0 +1,274 @@
+//! Creating a slot: what it carries, and what its reply means.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use brainy_core::ContentHash;
+use brainy_core::codec::{self, ObjectKind};
+use brainy_storage::{Answer, Created, conditional};
+use bytes::Bytes;
+
+use crate::apply::{self, LoadedBatch, Staged};
+use crate::batch::Contents;
+use crate::committer::{ATTEMPT, Committer};
+use crate::error::Error;
+use crate::helping::{self, Plan};
+use crate::keys;
+use crate::machine::{StateMachine, Verdict};
+use crate::mutants::broken;
+use crate::slot::Header;
+use crate::state::Decision;
+use crate::tip::Decided;
+
+/// Kept free in a slot for the next header, beyond the size of the last one.
+const HEADER_SLACK_BYTES: u64 = 16 << 10;
+
+/// A slot that is ready to be sent.
+struct Ready<V> {
+    header: Header,
+    object: Bytes,
+    staged: Staged<V>,
+    /// Strangers in it.
+    carried: u64,
+}
+
+/// What became of the preparation of a slot.
+enum Prepared<V> {
+    Ready(Box<Ready<V>>),
+    /// The log has decided the batch in play already.
+    Decided(Decided),
+    /// The inbox has to be listed before.
+    ListingDue,
+    /// There is nothing to put into it.
+    Empty,
+}
+
+impl<M: StateMachine> Committer<'_, M> {
+    /// Tries to create the next slot, with the batch in play and what it carries. Some: the log has decided the batch in play.
+    pub(super) async fn create(&mut self, listing: bool) -> Result<Option<Decided>, Error> {
+        let shared = self.shared;
+        self.store_blob().await?;
+        if listing {
+            self.look_for_strangers().await?;
+        }
+        let mut ready = loop {
+            if self.play.is_none() && shared.queue.has_waiting() {
+                self.form().await?;
+            }
+            match self.prepare().await? {
+                Prepared::Ready(ready) => break ready,
+                Prepared::Decided(decided) => return Ok(Some(decided)),
+                Prepared::ListingDue => self.list().await?,
+                Prepared::Empty => return self.rest().await.map(|()| None),
+            }
+        };
+        let k = shared.descriptor.constants.scan_slots;
+        let position = ready.header.seq.get() - 1;
+        if shared.options.helping && (ready.carried > 0 || helping::lists_ahead(position, ready.header.scan_base, self.lost_at, k)) {
+            self.list_ahead();
+        }
+        if let Some(cause) = shared.stopped() {
+            return Err(Error::Closed { cause });
+        }
+        let hash = ContentHash::of(&ready.object);
+        let environment = &shared.reader.environment;
+        let sent_at = environment.clock.now();
+        let doubted = self.play.as_mut().map(|play| std::mem::replace(&mut play.in_doubt, true));
+        let object = std::mem::take(&mut ready.object);
+        // INV-1: a slot is created only if absent, so each number is decided once.
+        let key = keys::slot(ready.header.seq);
+        let created = self.beside(environment.create(&key, object, sent_at.after(ATTEMPT))).await;
+        if let (Some(play), Some(doubted), Err(_) | Ok(Answer { value: Created::Rejected(_), .. })) = (&mut self.play, doubted, &created) {
+            // This copy is nowhere, nor will it be: an error says so, and a slot that somebody else holds stays theirs.
+            play.in_doubt = doubted;
+        }
+        let created = created?;
+        self.pace.observe(environment.clock.now().since(sent_at));
+        shared.note_store_time(created.at);
+        if let Some(forged) = self.forged(&created.value) {
+            return Ok(Some(forged));
+        }
+        self.take_reply(*ready, hash, created).await
+    }
+
+    /// Takes in what the reply to a create says.
+    async fn take_reply(&mut self, ready: Ready<M::View>, hash: ContentHash, created: Answer<Created>) -> Result<Option<Decided>, Error> {
+        let shared = self.shared;
+        let Ready { header, staged, carried, .. } = ready;
+        let mut tip = shared.tip.lock().await;
+        let untouched = tip.next() == header.seq;
+        let deadline = shared.reader.environment.clock.now().after(ATTEMPT);
+        match created.value {
+            Created::Committed(revision) if untouched => {
+                shared.reader.settle(&mut tip).await?;
+                shared.reader.confirm(&mut tip, created.at, false, deadline).await?;
+                tip.install(&*shared.reader.machine, staged, &header, hash, Some(revision));
+                tip.trusted = tip.state.position;
+                shared.figures.carried.fetch_add(carried, Ordering::Relaxed);
+                if carried > 0 {
+                    // The last winner continues: whoever it carried will leave the next batch soon.
+                    self.sequencing = Some(shared.reader.environment.clock.now());
+                }
+            }
+            Created::Committed(_) if tip.hash_of(header.seq.get()).is_some_and(|there| there != hash) => {
+                let reason = format!("slot {} was created by this handle and holds something else now", header.seq);
+                return Err(Error::RolledBack { reason });
+            }
+            Created::Committed(_) => {}
+            Created::Rejected(winner) => {
+                self.lost_at = Some(header.seq.get());
+                // Somebody else continues.
+                self.sequencing = None;
+                if let Some(play) = &mut self.play {
+                    play.tries = play.tries.saturating_add(1);
+                }
+                shared.figures.lost_races.fetch_add(1, Ordering::Relaxed);
+                if untouched {
+                    let loaded = shared.reader.load(header.seq, winner, Some(&tip), deadline).await?;
+                    shared.reader.advance(&mut tip, loaded, deadline).await?;
+                }
+            }
+            Created::Unknown(error) => return Err(error.into()),
+        }
+        if !tip.is_firm() {
+            shared.reader.settle(&mut tip).await?;
+            shared.reader.confirm(&mut tip, created.at, false, deadline).await?;
+        }
+        shared.publish(&tip);
+        if !self.overrides_digest() {
+            tip.check()?;
+        }
+        Ok(self.play.as_ref().and_then(|_| tip.decision().cloned()))
+    }
+
+    /// The next slot as it would be now.
+    async fn prepare(&mut self) -> Result<Prepared<M::View>, Error> {
+        let shared = self.shared;
+        let environment = &shared.reader.environment;
+        let constants = &shared.descriptor.constants;
+        let mut tip = shared.tip.lock().await;
+        if self.doubtful || !tip.is_firm() {
+            let caught_up = shared.reader.catch_up(&mut tip, environment.clock.now().after(ATTEMPT)).await;
+            shared.publish(&tip);
+            caught_up?;
+            self.doubtful = false;
+        }
+        tip.check_next()?;
+        if !self.overrides_digest() {
+            // A replica that may be wrong neither creates slots nor tells outcomes.
+            tip.check()?;
+        }
+        if let (Some(_), Some(decided)) = (&self.play, tip.decision()) {
+            return Ok(Prepared::Decided(decided.clone()));
+        }
+        let own_bytes = self.play.as_ref().map_or(0, |play| play.batch.bytes.len() as u64 + 4);
+        let mut room = constants.slot_bytes.saturating_sub(own_bytes + tip.header_bytes + HEADER_SLACK_BYTES);
+        loop {
+            let plan = if shared.options.helping {
+                helping::plan(&tip.state, self.own(), self.held.as_ref(), room, constants.scan_slots)
+            } else {
+                Some(Plan { carried: Vec::new(), scan_base: tip.state.position, listed: None })
+            };
+            let Some(plan) = plan else { return Ok(Prepared::ListingDue) };
+            let carried: Vec<Arc<LoadedBatch>> = plan.carried.iter().filter_map(|name| shared.inbox.batch(name)).collect();
+            if carried.is_empty() && self.play.is_none() {
+                return Ok(Prepared::Empty);
+            }
+            let at_ms = shared.corrected_wall_ms();
+            let mut loaded: Vec<LoadedBatch> = carried.iter().map(|batch| (**batch).clone()).collect();
+            loaded.extend(self.play.as_ref().map(|play| play.loaded.clone()));
+            let view = shared.reader.machine.fetch(&apply::payloads(&loaded)).await?;
+            let staged =
+                apply::apply::<M>(&tip.state, view, tip.next(), at_ms, &loaded).map_err(|error| Error::bytes("own batch", error))?;
+            let (header, object) = tip.slot_of(&staged, self.creator, at_ms, &loaded, &plan);
+            if object.len() as u64 <= constants.slot_bytes {
+                let ready = Ready { header, object, staged, carried: carried.len() as u64 };
+                return Ok(Prepared::Ready(Box::new(ready)));
+            }
+            if carried.is_empty() {
+                // A slot that a reader could not take would end the log for everybody.
+                let reason = format!("its slot would have {} bytes, at most {} are allowed", object.len(), constants.slot_bytes);
+                return Err(Error::Invalid { reason });
+            }
+            // Verdicts and labels of what it carries make the header larger: carry less.
+            room = room.saturating_sub(object.len() as u64 - constants.slot_bytes + HEADER_SLACK_BYTES);
+        }
+    }
+
+    fn overrides_digest(&self) -> bool {
+        self.play.as_ref().is_some_and(|play| play.overrides_digest)
+    }
+
+    /// Has a listing at hand that shows somebody to carry, or a fresh one.
+    async fn look_for_strangers(&mut self) -> Result<(), Error> {
+        let was_listing = self.listing;
+        if was_listing {
+            self.list().await?;
+        }
+        if self.knows_strangers().await || was_listing && self.play.is_some() {
+            return Ok(());
+        }
+        self.list().await
+    }
+
+    async fn knows_strangers(&self) -> bool {
+        let Some(held) = &self.held else { return false };
+        let tip = self.shared.tip.lock().await;
+        let (own, slot) = (self.own(), tip.next().get());
+        held.pending.iter().any(|one| !one.unreadable && Some(one.name.writer) != own && helping::is_pending(&tip.state, &one.name, slot))
+    }
+
+    /// Nothing was to be carried: waits a little, or leaves the sequencing to whoever comes next.
+    async fn rest(&mut self) -> Result<(), Error> {
+        let clock = &self.shared.reader.environment.clock;
+        let Some(since) = self.sequencing else { return Ok(()) };
+        if clock.now().since(since) > self.pace.hold() {
+            self.sequencing = None;
+            return Ok(());
+        }
+        let pause = self.pace.idle();
+        self.held = None;
+        let shared = self.shared;
+        let work = async {
+            let waiting = std::pin::pin!(shared.queue.ready());
+            futures_util::future::select(waiting, clock.sleep(pause)).await;
+        };
+        self.beside(work).await;
+        Ok(())
+    }
+
+    /// What a slot refers to is durable before the slot, or an intent, is sent.
+    pub(super) async fn store_blob(&mut self) -> Result<(), Error> {
+        let environment = &self.shared.reader.environment;
+        let Some(play) = &mut self.play else { return Ok(()) };
+        if let (Some(body), Contents::Blob(reference)) = (&play.blob, &play.batch.contents) {
+            let key = keys::blob(play.batch.base, play.batch.writer, play.batch.wseq, reference.hash);
+            let object = Bytes::from(codec::seal(ObjectKind::Blob, body));
+            let deadline = environment.clock.now().after(ATTEMPT * 6);
+            // INV-5: what a slot refers to is durable before the slot is sent.
+            conditional::write(&*environment.store, &*environment.clock, &*environment.entropy, &key, object, deadline).await?;
+            play.blob = None;
+        }
+        Ok(())
+    }
+
+    /// What a broken committer would make of a reply.
+    fn forged(&mut self, created: &Created) -> Option<Decided> {
+        let play = self.play.as_ref()?;
+        let effective = vec![Verdict::Effective { changed: 1 }; play.batch.count as usize];
+        match created {
+            Created::Rejected(_) if broken!(AcknowledgeOnConflict) => {
+                let tip = self.shared.tip.try_lock()?;
+                Some(Decided::Applied { slot: tip.next().get(), first_ordinal: 0, decision: Decision::Applied(effective) })
+            }
+            Created::Unknown(_) if broken!(RejectOnLostReply) => Some(Decided::Withdrawn(Decision::Cancelled)),
+            Created::Unknown(_) if broken!(NewNumberAfterDoubt) => {
+                let play = self.play.take()?;
+                let (writer, next) = (play.batch.writer, play.batch.wseq + 1);
+                self.play = Some(play.under(writer, next));
+                None
+            }
+            _ => None,
+        }
+    }
+}

@@ -1,0 +1,180 @@
+//! Intents in the store: listing, reading, leaving and removing them.
+
+use std::collections::BTreeMap;
+use std::num::NonZeroUsize;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use brainy_core::codec::CodecError;
+use brainy_core::{Moment, WriterId};
+use brainy_storage::{Get, GetOptions, Key};
+use futures_util::{StreamExt, TryStreamExt};
+
+use crate::apply::LoadedBatch;
+use crate::batch::{Batch, open_intent};
+use crate::error::Error;
+use crate::helping::{IntentName, Listed, Scan, is_dead, is_pending};
+use crate::keys;
+use crate::log::Shared;
+use crate::machine::StateMachine;
+use crate::tip::Tip;
+
+/// Keys of one page of a listing.
+const PAGE: NonZeroUsize = NonZeroUsize::new(1_000).expect("not 0");
+/// Intents read at once.
+const PARALLEL_READS: usize = 64;
+/// Leftovers that one listing removes at most.
+const MOST_REMOVED: usize = 256;
+/// Bytes of a slot's list beside each batch.
+const LIST_ITEM_BYTES: u64 = 4;
+
+/// What is known of an intent's body.
+#[derive(Clone, Debug)]
+enum Known {
+    Readable(Arc<LoadedBatch>, u64),
+    Unreadable(String),
+    /// Not what its key says, or another store's: it counts for nothing.
+    Foreign,
+}
+
+/// Intents that were read and are not decided yet: a body is read once, however many races its reader loses.
+#[derive(Debug, Default)]
+pub(crate) struct Inbox {
+    known: Mutex<BTreeMap<IntentName, Known>>,
+}
+
+/// What a listing found.
+#[derive(Debug, Default)]
+pub(crate) struct Found {
+    pub(crate) scan: Scan,
+    /// Intents that nobody can read, and why.
+    pub(crate) unreadable: Vec<(IntentName, String)>,
+    /// Leftovers that can never take effect.
+    pub(crate) dead: Vec<Key>,
+}
+
+impl Inbox {
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<IntentName, Known>> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The batch of an intent that a scan called readable.
+    pub(crate) fn batch(&self, name: &IntentName) -> Option<Arc<LoadedBatch>> {
+        match self.lock().get(name) {
+            Some(Known::Readable(batch, _)) => Some(Arc::clone(batch)),
+            _ => None,
+        }
+    }
+
+    /// Lists the inbox and reads what is pending in it, oldest base first, until a slot is full of it or the listing ends. `own`: whose intents need no reading.
+    ///
+    /// # Errors
+    /// [`Error`]: nothing is known but what was before.
+    pub(crate) async fn scan<M: StateMachine>(shared: &Shared<M>, own: Option<WriterId>, deadline: Moment) -> Result<Found, Error> {
+        let environment = &shared.reader.environment;
+        // INV-20: the tail is read before the listing begins.
+        let tail = shared.tip.lock().await.state.position;
+        let mut found = Found { scan: Scan { tail, ..Scan::default() }, ..Found::default() };
+        let mut names = Vec::new();
+        let mut bytes = 0;
+        let mut after = None;
+        loop {
+            let page = environment.list(&keys::inbox(), after.as_ref(), PAGE, deadline).await?.value;
+            let tip = shared.tip.lock().await;
+            for entry in &page.entries {
+                let Some(name) = keys::intent_name(&entry.key) else { continue };
+                if is_pending(&tip.state, &name, tip.next().get()) {
+                    if bytes >= shared.descriptor.constants.slot_bytes {
+                        found.scan.cut_at = Some(name);
+                        break;
+                    }
+                    if Some(name.writer) != own {
+                        bytes += entry.size;
+                        names.push(name);
+                    }
+                } else if is_leftover(&tip, &name, shared.descriptor.constants.scan_slots) && found.dead.len() < MOST_REMOVED {
+                    found.dead.push(entry.key.clone());
+                }
+            }
+            prune(&mut shared.inbox.lock(), &tip);
+            if !page.more || found.scan.cut_at.is_some() {
+                break;
+            }
+            let Some(last) = page.entries.last() else { break };
+            after = Some(last.key.clone());
+        }
+        let unknown: Vec<_> = {
+            let known = shared.inbox.lock();
+            names.iter().filter(|name| !known.contains_key(name)).copied().collect()
+        };
+        let read: Vec<_> = futures_util::stream::iter(unknown)
+            .map(|name| async move { Ok::<_, Error>((name, read(shared, &name, deadline).await?)) })
+            .buffered(PARALLEL_READS)
+            .try_collect()
+            .await?;
+        let mut known = shared.inbox.lock();
+        known.extend(read.into_iter().filter_map(|(name, known)| Some((name, known?))));
+        for name in names {
+            match known.get(&name) {
+                Some(Known::Readable(_, bytes)) => found.scan.pending.push(Listed { name, bytes: *bytes, unreadable: false }),
+                Some(Known::Unreadable(reason)) => {
+                    found.unreadable.push((name, reason.clone()));
+                    found.scan.pending.push(Listed { name, bytes: 0, unreadable: true });
+                }
+                // One that is gone was decided: only then is it deleted.
+                Some(Known::Foreign) | None => {}
+            }
+        }
+        Ok(found)
+    }
+
+    /// Leaves a batch in the inbox, to be carried by whoever creates the next slots. It may be there already.
+    ///
+    /// # Errors
+    /// [`Error`]: it is not there, nor will it be, unless the error's kind is `OutcomeUnknown`.
+    pub(crate) async fn leave<M: StateMachine>(shared: &Shared<M>, batch: &Batch, deadline: Moment) -> Result<(), Error> {
+        let key = keys::intent(&batch.name());
+        let object = crate::batch::seal_intent(batch);
+        match shared.reader.environment.create(&key, object, deadline).await?.value {
+            // Refused: a copy of this process left other bytes under our name. The log decides between us.
+            brainy_storage::Created::Committed(_) | brainy_storage::Created::Rejected(_) => Ok(()),
+            brainy_storage::Created::Unknown(error) => Err(error.into()),
+        }
+    }
+}
+
+/// Whether anybody may remove an intent: it is decided at a position that is confirmed, and its owner had time to do it.
+fn is_leftover(tip: &Tip, name: &IntentName, k: u64) -> bool {
+    tip.is_firm() && is_dead(&tip.state, name) && name.base.saturating_add(2 * k) < tip.state.position
+}
+
+fn prune(known: &mut BTreeMap<IntentName, Known>, tip: &Tip) {
+    known.retain(|name, _| !is_dead(&tip.state, name));
+}
+
+/// An intent's body; none if it is gone.
+async fn read<M: StateMachine>(shared: &Shared<M>, name: &IntentName, deadline: Moment) -> Result<Option<Known>, Error> {
+    let key = keys::intent(name);
+    let Get::Found(object) = shared.reader.environment.read(&key, GetOptions::whole(), deadline).await?.value else { return Ok(None) };
+    let batch = match open_intent(&object.bytes) {
+        Ok(batch) if batch.name() == *name && batch.store == shared.descriptor.store => batch,
+        Ok(_) => return Ok(Some(Known::Foreign)),
+        Err(error) => return Ok(Some(Known::Unreadable(error.to_string()))),
+    };
+    let transactions = match shared.reader.transactions(&batch, deadline).await {
+        Ok(Some(transactions)) => transactions,
+        Ok(None) => return Ok(Some(Known::Unreadable("its blob is missing".into()))),
+        Err(Error::Bytes { error, .. }) => return Ok(Some(Known::Unreadable(error.to_string()))),
+        Err(error) => return Err(error),
+    };
+    // A slot with what this build does not know would stop its own creator.
+    let unsupported = |error: &CodecError| matches!(error, CodecError::Unsupported { .. });
+    let newer = match &transactions {
+        Err(error) => unsupported(error),
+        Ok(transactions) => transactions.iter().any(|one| one.as_ref().is_err_and(unsupported)),
+    };
+    if newer {
+        return Ok(Some(Known::Unreadable("it is of a newer build".into())));
+    }
+    let bytes = batch.bytes.len() as u64 + LIST_ITEM_BYTES;
+    Ok(Some(Known::Readable(Arc::new(LoadedBatch::Known { batch, transactions: Some(transactions) }), bytes)))
+}
