@@ -2,8 +2,10 @@
 
 mod clock;
 mod fault;
+mod latency;
 #[cfg(feature = "s3-endpoint")]
 pub mod s3_endpoint;
 
 pub use clock::ManualClock;
+pub use latency::{Latencies, Latency, LatencyStore};
 pub use fault::{Fault, FaultStore, Faults, Lie, LyingStore};

@@ -9,6 +9,8 @@ mod faults;
 #[cfg(test)]
 mod handle;
 #[cfg(test)]
+mod helping;
+#[cfg(test)]
 mod making;
 #[cfg(test)]
 mod outcomes;
