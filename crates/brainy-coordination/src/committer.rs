@@ -48,8 +48,9 @@ pub(crate) async fn run<M: StateMachine>(shared: &Shared<M>) -> Result<(), Error
         sequencing: None,
         lost_at: None,
         doubtful: false,
+        looked_at: shared.reader.environment.clock.now(),
         seen: (0, shared.reader.environment.clock.now()),
-        patience: 0.0,
+        patience: shared.reader.environment.entropy.fraction(),
         chores: FuturesUnordered::new(),
         refusals: Vec::new(),
     };
@@ -88,9 +89,11 @@ struct Committer<'a, M: StateMachine> {
     lost_at: Option<u64>,
     /// A reply was lost: another slot, or our own, may be there.
     doubtful: bool,
+    /// When it last knew the tail.
+    looked_at: Moment,
     /// The position, and when it was first seen.
     seen: (u64, Moment),
-    /// Its share of the spread in which the waiting take over.
+    /// Its share of the spread in which the waiting take over, and writers list ahead.
     patience: f64,
     chores: FuturesUnordered<BoxFuture<'a, Chore>>,
     refusals: Vec<Pending>,
@@ -286,6 +289,7 @@ impl<'a, M: StateMachine> Committer<'a, M> {
         }
         let (shared, own) = (self.shared, self.own());
         shared.figures.listings.fetch_add(1, Ordering::Relaxed);
+        self.patience = shared.reader.environment.entropy.fraction();
         let deadline = shared.reader.environment.clock.now().after(ATTEMPT);
         self.chores.push(Inbox::scan(shared, own, deadline).map(Chore::Listed).boxed());
     }

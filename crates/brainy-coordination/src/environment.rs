@@ -30,6 +30,16 @@ impl Environment {
         conditional::create(&*self.store, &*self.clock, &*self.entropy, key, body, deadline).await
     }
 
+    pub(crate) async fn create_and_look<T>(
+        &self,
+        key: &Key,
+        body: Bytes,
+        deadline: Moment,
+        look: impl Future<Output = T>,
+    ) -> (StoreResult<Created>, Option<T>) {
+        conditional::create_and_look(&*self.store, &*self.clock, &*self.entropy, key, body, deadline, look).await
+    }
+
     pub(crate) async fn list(&self, prefix: &Prefix, after: Option<&Key>, limit: NonZeroUsize, deadline: Moment) -> StoreResult<Page> {
         conditional::list(&*self.store, &*self.clock, &*self.entropy, prefix, after, limit, deadline).await
     }

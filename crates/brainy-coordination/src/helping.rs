@@ -177,9 +177,10 @@ pub fn next_step(stance: Stance) -> Step {
     }
 }
 
-/// Whether to list the inbox beside a create, so that the next one need not wait for it: half of the allowance is used, and whoever lost a race lately will
-/// soon be in need of it.
-pub fn lists_ahead(position: u64, scan_base: u64, lost_at: Option<u64>, k: u64) -> bool {
+/// Whether to list the inbox beside a create, so that the next one need not wait for it: some of the allowance is left, and whoever lost a race lately will
+/// soon be in need of it. `patience` in 0..1 spreads writers who would all list at once, where one of them is enough.
+pub fn lists_ahead(position: u64, scan_base: u64, lost_at: Option<u64>, patience: f64, k: u64) -> bool {
     let left = k.saturating_sub(position - scan_base.min(position));
-    left <= k / 2 && lost_at.is_some_and(|lost| position.saturating_sub(lost) <= k)
+    let early = (patience * (k / 2) as f64) as u64;
+    left <= (k / 2).saturating_sub(early).max(1) && lost_at.is_some_and(|lost| position.saturating_sub(lost) <= 2 * k)
 }

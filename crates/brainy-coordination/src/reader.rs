@@ -21,9 +21,7 @@ use crate::make;
 use crate::slot;
 use crate::tip::{LoadedSlot, Tip};
 
-/// After so many slots found one by one, the rest is listed and read in parallel.
-const SINGLE_READS: u32 = 4;
-/// Slots read at once when far behind.
+/// Slots asked for at once while catching up: one, one, then twice as many as before each time, up to so many. Then the rest is listed, and as many are read at once.
 const PARALLEL_READS: usize = 16;
 /// Slots taken from one listing.
 const LISTED_SLOTS: NonZeroUsize = NonZeroUsize::new(1_000).expect("not 0");
@@ -48,27 +46,44 @@ impl<M: StateMachine> Reader<M> {
     /// [`Error`]: the tip stands at the last slot that could be applied.
     pub(crate) async fn catch_up(&self, tip: &mut Tip, deadline: Moment) -> Result<u64, Error> {
         let before = tip.state.position;
-        let mut singles = 0;
+        // A read of what is not there costs less than a listing, so the distance to the tail is found by doubling steps.
+        let (mut asked, mut step) = (0, 1);
         let at = loop {
-            if singles == SINGLE_READS {
-                singles = 0;
+            if asked > 2 * PARALLEL_READS {
+                (asked, step) = (0, 1);
                 self.catch_up_by_list(tip, deadline).await?;
             }
-            let seq = tip.next();
             tip.check_next()?;
-            let answer = self.environment.read(&keys::slot(seq), GetOptions::whole(), deadline).await?;
-            match answer.value {
-                Get::Found(object) => {
-                    let loaded = self.load(seq, object, Some(tip), deadline).await?;
-                    self.advance(tip, loaded, deadline).await?;
-                    singles += 1;
-                }
-                Get::Absent | Get::NotModified => break answer.at,
+            if let Some(at) = self.read_some(tip, step, deadline).await? {
+                break at;
             }
+            step = if asked == 0 { 1 } else { (step * 2).min(PARALLEL_READS) };
+            asked += step;
         };
         self.settle(tip).await?;
         self.confirm(tip, at, true, deadline).await?;
         Ok(tip.state.position - before)
+    }
+
+    /// Reads the next `count` slots at once and applies those that are there; some, with the time on the reply, once one was not.
+    async fn read_some(&self, tip: &mut Tip, count: usize, deadline: Moment) -> Result<Option<Option<StoreTime>>, Error> {
+        let first = tip.next().get();
+        let numbers = (first..first.saturating_add(count as u64)).map_while(SequenceNumber::new);
+        let mut answers = futures_util::stream::iter(numbers)
+            .map(|seq| async move { (seq, self.environment.read(&keys::slot(seq), GetOptions::whole(), deadline).await) })
+            .buffered(count);
+        while let Some((seq, answer)) = answers.next().await {
+            let answer = answer?;
+            match answer.value {
+                Get::Found(object) => {
+                    tip.check_next()?;
+                    let loaded = self.load(seq, object, Some(tip), deadline).await?;
+                    self.advance(tip, loaded, deadline).await?;
+                }
+                Get::Absent | Get::NotModified => return Ok(Some(answer.at)),
+            }
+        }
+        Ok(None)
     }
 
     /// A directory's newest entries may not survive a power cut yet: nothing may be answered on their strength before they do.

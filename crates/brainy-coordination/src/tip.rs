@@ -203,6 +203,11 @@ impl Tip {
         (header, object)
     }
 
+    /// Whether others made some of the last slots.
+    pub(crate) fn is_shared_with_others(&self, own: WriterId) -> bool {
+        self.recent.iter().any(|(creator, _)| *creator != own)
+    }
+
     /// Whether others carry strangers: then it is better to be carried than to race them.
     pub(crate) fn is_crowded_by_others(&self, own: WriterId) -> bool {
         let strangers: u64 = self.recent.iter().map(|(_, strangers)| strangers).sum();

@@ -75,6 +75,39 @@ pub async fn create(
     body: Bytes,
     deadline: Moment,
 ) -> StoreResult<Created> {
+    create_beside(store, clock, entropy, key, body, deadline, &mut None::<std::future::Ready<()>>, &mut None).await
+}
+
+/// As [`create`]; while a refused or doubtful create is read back, `look` runs beside it: what else the loser of a race wants to know costs it no time. None where
+/// nothing was refused.
+///
+/// # Errors
+/// As [`create`]; what `look` found comes beside it.
+pub async fn create_and_look<T>(
+    store: &dyn Store,
+    clock: &dyn Clock,
+    entropy: &dyn Entropy,
+    key: &Key,
+    body: Bytes,
+    deadline: Moment,
+    look: impl Future<Output = T>,
+) -> (StoreResult<Created>, Option<T>) {
+    let mut looked = None;
+    let created = create_beside(store, clock, entropy, key, body, deadline, &mut Some(look), &mut looked).await;
+    (created, looked)
+}
+
+#[expect(clippy::too_many_arguments, reason = "the parts of a conditional write, and what runs beside it")]
+async fn create_beside<T>(
+    store: &dyn Store,
+    clock: &dyn Clock,
+    entropy: &dyn Entropy,
+    key: &Key,
+    body: Bytes,
+    deadline: Moment,
+    look: &mut Option<impl Future<Output = T>>,
+    looked: &mut Option<T>,
+) -> StoreResult<Created> {
     let mut attempts = Attempts::new(clock, entropy, deadline, Operation::Put, key)?;
     // Set once a request of ours may have taken effect, or may still: from then on an error is not ours to return.
     let mut in_doubt = false;
@@ -94,7 +127,16 @@ pub async fn create(
             None => return Ok(unknown(Created::Unknown, attempts.error("no reply before the deadline"))),
         };
         in_doubt = true;
-        match attempts.repeat(|| store.get(key, GetOptions::whole())).await {
+        let read = attempts.repeat(|| store.get(key, GetOptions::whole()));
+        let read = match look.take() {
+            None => read.await,
+            Some(look) => {
+                let (read, found) = futures_util::future::join(read, look).await;
+                *looked = Some(found);
+                read
+            }
+        };
+        match read {
             Ok(Answer { value: Get::Found(object), at }) => {
                 let created = if object.bytes == body { Created::Committed(object.revision) } else { Created::Rejected(object) };
                 return Ok(Answer::new(created, at));

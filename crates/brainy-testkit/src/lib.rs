@@ -7,5 +7,5 @@ mod latency;
 pub mod s3_endpoint;
 
 pub use clock::ManualClock;
-pub use latency::{Latencies, Latency, LatencyStore};
 pub use fault::{Fault, FaultStore, Faults, Lie, LyingStore};
+pub use latency::{Latencies, Latency, LatencyStore};

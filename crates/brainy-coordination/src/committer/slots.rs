@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering;
 
 use brainy_core::ContentHash;
 use brainy_core::codec::{self, ObjectKind};
-use brainy_storage::{Answer, Created, conditional};
+use brainy_storage::{Answer, Created, Get, GetOptions, StoreResult, conditional};
 use bytes::Bytes;
 
 use crate::apply::{self, LoadedBatch, Staged};
@@ -18,7 +18,7 @@ use crate::machine::{StateMachine, Verdict};
 use crate::mutants::broken;
 use crate::slot::Header;
 use crate::state::Decision;
-use crate::tip::Decided;
+use crate::tip::{Decided, Tip};
 
 /// Kept free in a slot for the next header, beyond the size of the last one.
 const HEADER_SLACK_BYTES: u64 = 16 << 10;
@@ -64,7 +64,9 @@ impl<M: StateMachine> Committer<'_, M> {
         };
         let k = shared.descriptor.constants.scan_slots;
         let position = ready.header.seq.get() - 1;
-        if shared.options.helping && (ready.carried > 0 || helping::lists_ahead(position, ready.header.scan_base, self.lost_at, k)) {
+        if shared.options.helping
+            && (ready.carried > 0 || helping::lists_ahead(position, ready.header.scan_base, self.lost_at, self.patience, k))
+        {
             self.list_ahead();
         }
         if let Some(cause) = shared.stopped() {
@@ -77,22 +79,34 @@ impl<M: StateMachine> Committer<'_, M> {
         let object = std::mem::take(&mut ready.object);
         // INV-1: a slot is created only if absent, so each number is decided once.
         let key = keys::slot(ready.header.seq);
-        let created = self.beside(environment.create(&key, object, sent_at.after(ATTEMPT))).await;
+        let deadline = sent_at.after(ATTEMPT);
+        // Who loses wants to know how far the log has gone meanwhile.
+        let after = ready.header.seq.successor().expect("the log is not that long");
+        let look = async { environment.read(&keys::slot(after), GetOptions::whole(), deadline).await };
+        let (created, looked) = self.beside(environment.create_and_look(&key, object, deadline, look)).await;
         if let (Some(play), Some(doubted), Err(_) | Ok(Answer { value: Created::Rejected(_), .. })) = (&mut self.play, doubted, &created) {
             // This copy is nowhere, nor will it be: an error says so, and a slot that somebody else holds stays theirs.
             play.in_doubt = doubted;
         }
         let created = created?;
-        self.pace.observe(environment.clock.now().since(sent_at));
+        self.looked_at = environment.clock.now();
+        self.pace.observe(self.looked_at.since(sent_at));
         shared.note_store_time(created.at);
         if let Some(forged) = self.forged(&created.value) {
             return Ok(Some(forged));
         }
-        self.take_reply(*ready, hash, created).await
+        let gone_on = matches!(looked, Some(Ok(Answer { value: Get::Found(_), .. })));
+        self.take_reply(*ready, hash, created, looked.filter(|_| gone_on)).await
     }
 
     /// Takes in what the reply to a create says.
-    async fn take_reply(&mut self, ready: Ready<M::View>, hash: ContentHash, created: Answer<Created>) -> Result<Option<Decided>, Error> {
+    async fn take_reply(
+        &mut self,
+        ready: Ready<M::View>,
+        hash: ContentHash,
+        created: Answer<Created>,
+        next: Option<StoreResult<Get>>,
+    ) -> Result<Option<Decided>, Error> {
         let shared = self.shared;
         let Ready { header, staged, carried, .. } = ready;
         let mut tip = shared.tip.lock().await;
@@ -126,6 +140,13 @@ impl<M: StateMachine> Committer<'_, M> {
                 if untouched {
                     let loaded = shared.reader.load(header.seq, winner, Some(&tip), deadline).await?;
                     shared.reader.advance(&mut tip, loaded, deadline).await?;
+                    if let Some(Ok(Answer { value: Get::Found(object), .. })) = next {
+                        tip.check_next()?;
+                        let loaded = shared.reader.load(tip.next(), object, Some(&tip), deadline).await?;
+                        shared.reader.advance(&mut tip, loaded, deadline).await?;
+                        // There may be more.
+                        shared.reader.catch_up(&mut tip, deadline).await?;
+                    }
                 }
             }
             Created::Unknown(error) => return Err(error.into()),
@@ -147,11 +168,12 @@ impl<M: StateMachine> Committer<'_, M> {
         let environment = &shared.reader.environment;
         let constants = &shared.descriptor.constants;
         let mut tip = shared.tip.lock().await;
-        if self.doubtful || !tip.is_firm() {
+        if self.doubtful || !tip.is_firm() || self.looks_first(&tip) {
             let caught_up = shared.reader.catch_up(&mut tip, environment.clock.now().after(ATTEMPT)).await;
             shared.publish(&tip);
             caught_up?;
             self.doubtful = false;
+            self.looked_at = environment.clock.now();
         }
         tip.check_next()?;
         if !self.overrides_digest() {
@@ -193,6 +215,12 @@ impl<M: StateMachine> Committer<'_, M> {
             // Verdicts and labels of what it carries make the header larger: carry less.
             room = room.saturating_sub(object.len() as u64 - constants.slot_bytes + HEADER_SLACK_BYTES);
         }
+    }
+
+    /// Whether others were at work and may have gone on since this handle looked last: then a read, which is cheap, comes before a create, which would be refused.
+    fn looks_first(&self, tip: &Tip) -> bool {
+        let now = self.shared.reader.environment.clock.now();
+        tip.is_shared_with_others(self.creator) && now.since(self.looked_at) > self.pace.poll()
     }
 
     fn overrides_digest(&self) -> bool {

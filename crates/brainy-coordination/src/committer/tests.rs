@@ -2,14 +2,18 @@ use std::future::Future;
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Wake, Waker};
 
+use brainy_core::codec::ObjectKind;
+use brainy_core::{Clock as _, ContentHash};
 use brainy_storage::InMemoryStore;
 use brainy_testkit::ManualClock;
 
 use super::*;
+use crate::batch::{Batch, BlobReference, Contents, seal_intent};
 use crate::environment::Environment;
 use crate::log::{ChangeLog, LogOptions};
 use crate::machine::NullMachine;
 use crate::make::{NewStore, create_store};
+use crate::state::Decision;
 use crate::token::OpId;
 
 /// Asks the handle, in the very moment in which a name comes, what is in play.
@@ -48,4 +52,127 @@ fn whoever_learns_a_name_finds_it_in_play() {
     }
     let name = clock.run(pending.op_id()).unwrap();
     assert_eq!(*curious.found.lock().unwrap(), [name]);
+}
+
+/// A store in memory with some intents in its inbox, and a handle that commits.
+struct Bench {
+    clock: ManualClock,
+    environment: Environment,
+    log: ChangeLog<NullMachine>,
+}
+
+const AUTHOR: WriterId = WriterId::from_bytes([9; 16]);
+
+impl Bench {
+    fn new() -> Self {
+        let clock = ManualClock::new();
+        let mut environment = Environment::new(Arc::new(InMemoryStore::new()));
+        environment.clock = Arc::new(clock.clone());
+        let far = Moment::after_origin(Duration::from_secs(600));
+        let log = clock.run(async {
+            create_store(&environment, &NewStore::new(vec![]), far).await.unwrap();
+            ChangeLog::open(environment.clone(), Arc::new(NullMachine), LogOptions::default(), far).await.unwrap()
+        });
+        Self { clock, environment, log }
+    }
+
+    fn batch(&self, base: u64, transaction: &Transaction, in_blob: bool) -> (Batch, Vec<u8>) {
+        let list = brainy_core::codec::encode_list(&[transaction.encode()]);
+        let contents = if in_blob {
+            Contents::Blob(BlobReference { hash: ContentHash::of(&list), bytes: list.len() as u64 })
+        } else {
+            Contents::Inline(list.clone().into())
+        };
+        (Batch::new(self.log.descriptor().store, AUTHOR, 1, base, 1, contents), list)
+    }
+
+    fn put(&self, key: &Key, object: impl Into<bytes::Bytes>) {
+        let put = self.environment.store.put(key, object.into(), brainy_storage::Precondition::None);
+        self.clock.run(put).unwrap();
+    }
+
+    fn is_there(&self, key: &Key) -> bool {
+        let get = self.environment.store.get(key, brainy_storage::GetOptions::whole());
+        !matches!(self.clock.run(get).unwrap().value, brainy_storage::Get::Absent)
+    }
+
+    /// Commits so many transactions, a slot each.
+    fn commit(&self, slots: u64) {
+        let work = async {
+            for _ in 0..slots {
+                let deadline = self.clock.now().after(Duration::from_secs(600));
+                let outcome = self.log.submit(&Transaction::payload("own"), deadline).unwrap().outcome().await.unwrap();
+                assert!(matches!(outcome, Outcome::Committed(_)), "{outcome:?}");
+            }
+            self.log.close(self.clock.now().after(Duration::from_secs(60))).await;
+        };
+        self.clock.run(futures_util::future::join(self.log.run(), work)).0.unwrap();
+    }
+
+    /// How the intent's number was decided, and in which slot.
+    fn decided(&self) -> Option<(u64, Decision)> {
+        let tip = self.clock.run(self.log.shared().tip.lock());
+        tip.state.writer(AUTHOR).map(|record| (record.slot, record.decision.clone()))
+    }
+}
+
+#[test]
+fn a_dead_process_intent_is_carried_within_k_slots_once_and_then_removed() {
+    for in_blob in [false, true] {
+        let bench = Bench::new();
+        let (batch, list) = bench.batch(0, &Transaction::payload("orphan"), in_blob);
+        if in_blob {
+            let blob = keys::blob(0, AUTHOR, 1, ContentHash::of(&list));
+            bench.put(&blob, brainy_core::codec::seal(ObjectKind::Blob, &list));
+        }
+        let key = keys::intent(&batch.name());
+        bench.put(&key, seal_intent(&batch));
+        let k = bench.log.descriptor().constants.scan_slots;
+        bench.commit(4 * k);
+        let (slot, decision) = bench.decided().expect("INV-20: it was carried");
+        assert!(
+            slot <= k + 1 && matches!(&decision, Decision::Applied(verdicts) if verdicts[0].is_effective()),
+            "slot {slot}: {decision:?}"
+        );
+        assert!(!bench.is_there(&key), "what is decided long since is removed by whoever lists it");
+    }
+}
+
+#[test]
+fn what_nobody_can_read_is_refused_by_name_and_stops_nobody() {
+    let cases: [(&str, fn(&Bench) -> bytes::Bytes); 3] = [
+        ("no intent at all", |_| "garbage".into()),
+        ("a blob that is not there", |bench| seal_intent(&bench.batch(0, &Transaction::payload("x"), true).0)),
+        ("an operation of a newer build", |bench| {
+            let mut fields = brainy_core::codec::FieldWriter::new();
+            fields.required(77, b"new");
+            let list = brainy_core::codec::encode_list(&[fields.finish()]);
+            let store = bench.log.descriptor().store;
+            seal_intent(&Batch::new(store, AUTHOR, 1, 0, 1, Contents::Inline(list.into())))
+        }),
+    ];
+    for (case, object) in cases {
+        let bench = Bench::new();
+        let name = IntentName { base: 0, writer: AUTHOR, wseq: 1 };
+        bench.put(&keys::intent(&name), object(&bench));
+        let k = bench.log.descriptor().constants.scan_slots;
+        bench.commit(4 * k);
+        let (slot, decision) = bench.decided().unwrap_or_else(|| panic!("{case}: nobody refused it"));
+        assert!(slot <= k + 2 && decision == Decision::Refused, "{case}: {decision:?} in slot {slot}");
+        assert_eq!(bench.log.figures().breaches, 0, "{case}");
+    }
+}
+
+#[test]
+fn an_intent_that_is_not_what_its_key_says_counts_for_nothing_and_holds_nobody_up() {
+    let bench = Bench::new();
+    let (batch, _) = bench.batch(0, &Transaction::payload("x"), false);
+    let other = IntentName { writer: WriterId::from_bytes([8; 16]), ..batch.name() };
+    bench.put(&keys::intent(&other), seal_intent(&batch));
+    let foreign = Batch::new(brainy_core::StoreId::from_bytes([3; 16]), AUTHOR, 1, 0, 1, batch.contents.clone());
+    bench.put(&keys::intent(&foreign.name()), seal_intent(&foreign));
+    bench.commit(20);
+    assert_eq!(bench.decided(), None);
+    let tip = bench.clock.run(bench.log.shared().tip.lock());
+    assert_eq!((tip.state.position, tip.breaches, tip.state.scan_base + bench.log.descriptor().constants.scan_slots > 20), (20, 0, true));
 }

@@ -1,12 +1,13 @@
 //! Writers that meet: who is carried, how long it takes, what it costs.
 
 use std::cell::RefCell;
+use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::Duration;
 
 use brainy_coordination::{ChangeLog, Figures, LogOptions, Outcome};
 use brainy_core::{Clock, Entropy, SeededEntropy};
-use brainy_storage::{InMemoryStore, Metered, Store, Usage};
+use brainy_storage::{InMemoryStore, Metered, Prefix, Store, Usage};
 use brainy_testkit::{Latencies, LatencyStore, ManualClock};
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
@@ -15,18 +16,20 @@ use crate::register::{Change, Register};
 use crate::stores::{constants, environment, made, within};
 
 /// What some writers did in a span of time.
-pub(crate) struct Contest {
+struct Contest {
     /// Milliseconds from handing over to the answer, sorted.
-    pub(crate) waits: Vec<u64>,
+    waits: Vec<u64>,
     /// Batches by writer.
-    pub(crate) commits: Vec<u64>,
-    pub(crate) usage: Usage,
-    pub(crate) figures: Vec<Figures>,
-    pub(crate) sum: i64,
+    commits: Vec<u64>,
+    usage: Usage,
+    figures: Vec<Figures>,
+    sum: i64,
+    /// Intents that stayed.
+    left: Vec<String>,
 }
 
 /// `writers` processes that commit one transaction after the other, with a pause of about `think` between, for `span`.
-pub(crate) fn contest(writers: usize, think: Duration, span: Duration, seed: u64, latencies: Latencies, options: &LogOptions) -> Contest {
+fn contest(writers: usize, think: Duration, span: Duration, seed: u64, latencies: Latencies, options: &LogOptions) -> Contest {
     let clock = ManualClock::new();
     let store = InMemoryStore::new();
     clock.run(made(&environment(Arc::new(store.clone()), &clock, seed), constants()));
@@ -78,7 +81,9 @@ pub(crate) fn contest(writers: usize, think: Duration, span: Duration, seed: u64
     let usage = meters.borrow().iter().zip(&before).fold(Usage::default(), |sum, (metered, before)| {
         let usage = metered.snapshot().since(before);
         let mut sum = sum;
-        for (sum, more) in [(&mut sum.get, usage.get), (&mut sum.put, usage.put), (&mut sum.list, usage.list), (&mut sum.delete, usage.delete)] {
+        for (sum, more) in
+            [(&mut sum.get, usage.get), (&mut sum.put, usage.put), (&mut sum.list, usage.list), (&mut sum.delete, usage.delete)]
+        {
             sum.done += more.requests();
         }
         sum
@@ -89,29 +94,41 @@ pub(crate) fn contest(writers: usize, think: Duration, span: Duration, seed: u64
         logs[0].refresh(clock.now().after(Duration::from_secs(60))).await.unwrap();
         logs[0].machine().get("sum")
     });
-    Contest { waits, commits, usage, figures: logs.iter().map(ChangeLog::figures).collect(), sum }
+    let left = in_inbox(&store, &clock);
+    Contest { waits, commits, usage, figures: logs.iter().map(ChangeLog::figures).collect(), sum, left }
+}
+
+fn in_inbox(store: &InMemoryStore, clock: &ManualClock) -> Vec<String> {
+    let page = clock.run(store.list(&Prefix::new("inbox").unwrap(), None, NonZeroUsize::new(1_000).unwrap())).unwrap().value;
+    page.entries.iter().map(|entry| entry.key.to_string()).collect()
 }
 
 #[test]
-#[ignore]
-fn scratch() {
-    for think in [0, 300, 1000] {
-    for writers in [1, 2, 4, 8, 16, 32, 64] {
-        let mut line = String::new();
-        let mut rows = Vec::new();
-        for helping in [false, true] {
-            let options = LogOptions::default().with_helping(helping);
-            let secs = if think == 0 { 60 } else { 120 };
-            let c = contest(writers, Duration::from_millis(think), Duration::from_secs(secs), 1, Latencies::S3, &options);
-            let n = c.waits.len() as f64;
-            let per = |x: u64| x as f64 / n;
-            let row = [n / secs as f64, c.waits[c.waits.len() / 2] as f64, c.waits[c.waits.len() * 99 / 100] as f64, per(c.usage.put.done), per(c.usage.get.done), per(c.usage.list.done), c.usage.dollars() / n * 1e6];
-            line += &format!("{} {:6.1}/s p50 {:5.0} p99 {:6.0} max {:6} PUT {:5.2} GET {:5.2} LIST {:5.2} ${:5.1} | ", if helping {"help"} else {"plain"}, row[0], row[1], row[2], c.waits.last().unwrap(), row[3], row[4], row[5], row[6]);
-            rows.push(row);
-            assert_eq!(c.sum, c.commits.iter().sum::<u64>() as i64);
-            assert_eq!(c.figures.iter().map(|f| f.breaches).sum::<u64>(), 0);
-        }
-        println!("W={writers:3} think={think:4} {line} rate {:.2} usd {:.2} p99 {:.2}", rows[1][0]/rows[0][0], rows[1][6]/rows[0][6], rows[1][2]/rows[0][2]);
-    }
+fn a_lone_writer_pays_one_put_a_batch_and_a_listing_every_k_slots() {
+    let contest = contest(1, Duration::ZERO, Duration::from_secs(60), 1, Latencies::S3, &LogOptions::default());
+    let batches = contest.waits.len() as u64;
+    assert!(batches > 500, "{batches}");
+    let Usage { get, put, list, delete, .. } = contest.usage;
+    // One look at the tail gives the identity its base.
+    assert_eq!((put.done, get.done, delete.done), (batches, 1, 0));
+    assert!(list.done <= batches / constants().scan_slots + 1, "{} listings for {batches} batches", list.done);
+}
+
+#[test]
+fn contending_writers_all_get_their_turn_and_every_batch_counts_once() {
+    for (writers, seed) in [(2, 3), (5, 4), (16, 5)] {
+        let contest = contest(writers, Duration::ZERO, Duration::from_secs(60), seed, Latencies::S3, &LogOptions::default());
+        let total: u64 = contest.commits.iter().sum();
+        assert_eq!(u64::try_from(contest.sum).unwrap(), total, "{writers} writers: each acknowledged addition counts once");
+        let fair = total / writers as u64;
+        assert!(contest.commits.iter().all(|commits| commits * 3 > fair), "{writers} writers: {:?}", contest.commits);
+        assert!(contest.figures.iter().all(|figures| figures.breaches == 0), "INV-20");
+        let carried: u64 = contest.figures.iter().map(|figures| figures.carried).sum();
+        let posted: u64 = contest.figures.iter().map(|figures| figures.posted).sum();
+        assert!(
+            writers < 16 || (carried > total / 2 && posted >= carried),
+            "{writers} writers: {carried} of {total} were carried, {posted} posted"
+        );
+        assert_eq!(contest.left, Vec::<String>::new(), "{writers} writers: what was decided is removed");
     }
 }
