@@ -239,7 +239,7 @@ impl<M: StateMachine> Committer<'_, M> {
         self.list().await
     }
 
-    async fn knows_strangers(&self) -> bool {
+    async fn knows_strangers(&mut self) -> bool {
         let Some(held) = &self.held else { return false };
         let tip = self.shared.tip.lock().await;
         let (own, slot) = (self.own(), tip.next().get());

@@ -176,3 +176,10 @@ fn an_intent_that_is_not_what_its_key_says_counts_for_nothing_and_holds_nobody_u
     let tip = bench.clock.run(bench.log.shared().tip.lock());
     assert_eq!((tip.state.position, tip.breaches, tip.state.scan_base + bench.log.descriptor().constants.scan_slots > 20), (20, 0, true));
 }
+
+/// Embedders drive a committer on any thread.
+#[test]
+fn a_committer_can_be_sent_to_another_thread() {
+    fn sendable<T: Send>(_: T) {}
+    sendable(Bench::new().log.run());
+}
