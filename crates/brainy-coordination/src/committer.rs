@@ -127,7 +127,12 @@ impl<'a, M: StateMachine> Committer<'a, M> {
     /// Does the next thing; some, if that decided the batch in play.
     async fn step(&mut self) -> Result<Option<Ended>, Error> {
         if let Some(cause) = self.shared.stopped() {
-            return Err(Error::Closed { cause });
+            let closed = Error::Closed { cause };
+            if self.play.as_ref().is_some_and(|play| !play.in_doubt) {
+                // Nothing of it was ever sent, nor will be.
+                self.finish(Ended::NotSent(closed.clone())).await;
+            }
+            return Err(closed);
         }
         let tried = match helping::next_step(self.stance().await) {
             Step::Rest => return Ok(None),

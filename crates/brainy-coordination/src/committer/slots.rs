@@ -69,9 +69,6 @@ impl<M: StateMachine> Committer<'_, M> {
         {
             self.list_ahead();
         }
-        if let Some(cause) = shared.stopped() {
-            return Err(Error::Closed { cause });
-        }
         let hash = ContentHash::of(&ready.object);
         let environment = &shared.reader.environment;
         let sent_at = environment.clock.now();
