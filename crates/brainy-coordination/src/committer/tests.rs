@@ -138,9 +138,12 @@ fn a_dead_process_intent_is_carried_within_k_slots_once_and_then_removed() {
     }
 }
 
+/// Makes the object of an intent that nobody can read.
+type Unreadable = fn(&Bench) -> bytes::Bytes;
+
 #[test]
 fn what_nobody_can_read_is_refused_by_name_and_stops_nobody() {
-    let cases: [(&str, fn(&Bench) -> bytes::Bytes); 3] = [
+    let cases: [(&str, Unreadable); 3] = [
         ("no intent at all", |_| "garbage".into()),
         ("a blob that is not there", |bench| seal_intent(&bench.batch(0, &Transaction::payload("x"), true).0)),
         ("an operation of a newer build", |bench| {

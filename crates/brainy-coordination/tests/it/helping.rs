@@ -60,10 +60,11 @@ fn contest(writers: usize, think: Duration, span: Duration, seed: u64, latencies
                 let change = Change::Add("sum".into(), 1).transaction(0);
                 let outcome = log.submit(&change, handed.after(Duration::from_secs(600))).unwrap().outcome().await.unwrap();
                 assert!(matches!(outcome, Outcome::Committed(_)), "{outcome:?}");
-                let mut results = results.borrow_mut();
-                results.0.push(u64::try_from(clock.now().since(handed).as_millis()).unwrap());
-                results.1[number] += 1;
-                drop(results);
+                {
+                    let mut results = results.borrow_mut();
+                    results.0.push(u64::try_from(clock.now().since(handed).as_millis()).unwrap());
+                    results.1[number] += 1;
+                }
                 if !think.is_zero() {
                     clock.sleep(think.mul_f64(-(1.0 - entropy.fraction()).ln())).await;
                 }
