@@ -10,6 +10,7 @@ use brainy_core::{ContentHash, Epoch, Metric, Nonce, SequenceNumber, SetHash, St
 use bytes::Bytes;
 
 use crate::batch::{Batch, BlobReference, Contents, Fence, Transaction, open_intent, seal_intent};
+use crate::cas::Marks;
 use crate::descriptor::{Constants, Descriptor, Space, Truncation};
 use crate::head::Head;
 use crate::protocol::ProtocolOperation;
@@ -28,14 +29,17 @@ fn descriptor() -> Descriptor {
     Descriptor::new(STORE, "brainy 0.1.0".into(), 1_767_225_600_000, spaces, Constants::new(Truncation::Delete)).unwrap()
 }
 
+fn marks() -> Marks {
+    Marks { nonce: Nonce::from_bytes([0xaa; 16]), before: vec![Nonce::from_bytes([0xbb; 16])] }
+}
+
 fn head() -> Head {
     let mut head = Head::new(STORE, &brainy_core::SeededEntropy::new(1));
     head.epoch = Epoch::new(1);
     head.boundary = 300;
     head.manifest = Some("manifest/x".into());
     head.tail_hint = 301;
-    head.nonce = Nonce::from_bytes([0xaa; 16]);
-    head.before = vec![Nonce::from_bytes([0xbb; 16])];
+    head.marks = marks();
     head
 }
 

@@ -1,13 +1,11 @@
 //! `ctl/head`: the collection boundary and what else moves. It changes by compare-and-swap only.
 
 use brainy_core::codec::{self, CodecError, FieldWriter, Fields, ObjectKind};
-use brainy_core::{Entropy, Epoch, Nonce, StoreId};
+use brainy_core::{Entropy, Epoch, StoreId};
 use bytes::Bytes;
 
+use crate::cas::Marks;
 use crate::protocol;
-
-/// How many earlier nonces a body names, so that a writer who was overwritten still finds that it took effect.
-const NONCES: usize = 8;
 
 const WHAT: &str = "ctl/head";
 const STORE: u16 = 1;
@@ -30,24 +28,13 @@ pub(crate) struct Head {
     pub(crate) manifest: Option<String>,
     /// A tail somebody saw; only a hint.
     pub(crate) tail_hint: u64,
-    pub(crate) nonce: Nonce,
-    /// Nonces of the bodies before, newest first.
-    pub(crate) before: Vec<Nonce>,
+    pub(crate) marks: Marks,
     unknown: Vec<(u16, Vec<u8>)>,
 }
 
 impl Head {
     pub(crate) fn new(store: StoreId, entropy: &dyn Entropy) -> Self {
-        Self {
-            store,
-            epoch: Epoch::FIRST,
-            boundary: 0,
-            manifest: None,
-            tail_hint: 0,
-            nonce: Nonce::random(entropy),
-            before: Vec::new(),
-            unknown: Vec::new(),
-        }
+        Self { store, epoch: Epoch::FIRST, boundary: 0, manifest: None, tail_hint: 0, marks: Marks::first(entropy), unknown: Vec::new() }
     }
 
     pub(crate) fn encode(&self) -> Bytes {
@@ -59,28 +46,21 @@ impl Head {
         if let Some(manifest) = &self.manifest {
             fields.required(MANIFEST, &codec::encode(manifest));
         }
-        fields
-            .optional(TAIL_HINT, &codec::encode(&self.tail_hint))
-            .required(NONCE, self.nonce.as_bytes())
-            .required(BEFORE, &codec::encode(&self.before))
-            .kept(&self.unknown);
+        fields.optional(TAIL_HINT, &codec::encode(&self.tail_hint));
+        self.marks.write(&mut fields, NONCE, BEFORE);
+        fields.kept(&self.unknown);
         codec::seal(ObjectKind::Head, &fields.finish()).into()
     }
 
     pub(crate) fn decode(bytes: &[u8]) -> Result<Self, CodecError> {
         let fields = Fields::parse(WHAT, &KNOWN, codec::open(ObjectKind::Head, WHAT, bytes)?)?;
-        let before: Vec<Nonce> = fields.value(BEFORE)?;
-        if before.len() > NONCES {
-            return Err(CodecError::corrupt(WHAT, format!("{} nonces, at most {NONCES} are kept", before.len())));
-        }
         Ok(Self {
             store: StoreId::from_bytes(protocol::identity(&fields, STORE)?),
             epoch: fields.value(EPOCH)?,
             boundary: fields.value(BOUNDARY)?,
             manifest: fields.optional_value(MANIFEST)?,
             tail_hint: fields.optional_value(TAIL_HINT)?.unwrap_or(0),
-            nonce: Nonce::from_bytes(protocol::identity(&fields, NONCE)?),
-            before,
+            marks: Marks::read(WHAT, &fields, NONCE, BEFORE)?,
             unknown: fields.unknown(&KNOWN),
         })
     }

@@ -4,6 +4,7 @@
 mod apply;
 #[allow(unreachable_pub, missing_docs, reason = "the model reaches it through `internals`, under a feature")]
 mod batch;
+mod cas;
 mod committer;
 mod confirmation;
 mod descriptor;
