@@ -82,6 +82,11 @@ impl Book {
         &self.balances
     }
 
+    /// Set hash over the accounts.
+    pub fn digest(&self) -> SetHash {
+        self.digest
+    }
+
     fn set(&mut self, account: u16, balance: Option<i64>) {
         let element = |balance: i64| ContentHash::of_parts(&[&account.to_le_bytes(), &balance.to_le_bytes()]);
         let before = match balance {
@@ -96,7 +101,8 @@ impl Book {
         }
     }
 
-    fn apply(&mut self, command: &Command) -> Option<u32> {
+    /// Does what the command says; how many accounts that changed, none if it cannot be done.
+    pub fn apply(&mut self, command: &Command) -> Option<u32> {
         let Command { kind, a, b, amount, .. } = *command;
         let held = |account| self.balances.get(&account).copied();
         match kind {

@@ -3,9 +3,11 @@
 use std::sync::Arc;
 
 use brainy_coordination::{Space, StateMachine};
-use brainy_core::{Metric, SetHash};
+use brainy_core::Metric;
 
 use crate::accounts::{Accounts, Command, Kind};
+use crate::history::Events;
+use crate::linear;
 use crate::random::Random;
 
 /// Who writes a command.
@@ -37,9 +39,9 @@ pub trait Domain: std::fmt::Debug + Send + Sync + 'static {
     /// What is wrong with a state by the domain's own laws, counters included.
     fn audit(&self, machine: &Self::Machine) -> Option<String>;
 
-    /// The digest of a state, from its items alone; none where the machine cannot tell.
-    fn recount(&self, machine: &Self::Machine) -> Option<SetHash> {
-        let _ = machine;
+    /// Whether some order explains what the callers were told, found without the log; none where that is not searched for.
+    fn explains(&self, events: &Events) -> Option<bool> {
+        let _ = events;
         None
     }
 }
@@ -100,5 +102,9 @@ impl Domain for Bank {
         let (count, sum) = accounts.fold((0, 0), |(count, sum), (_, balance)| (count + 1, sum + balance));
         // While the accounts are being opened there are fewer.
         (sum != OPENING * count).then(|| format!("{count} accounts hold {sum} instead of {}", OPENING * count))
+    }
+
+    fn explains(&self, events: &Events) -> Option<bool> {
+        linear::steps(events).and_then(|steps| linear::explains(&steps))
     }
 }

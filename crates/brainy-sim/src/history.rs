@@ -28,6 +28,8 @@ pub struct Call {
     pub process: ProcessId,
     /// When.
     pub asked: Duration,
+    /// The command.
+    pub payload: Vec<u8>,
     /// Its name, if the caller learned it.
     pub op: Option<OpId>,
     /// When the caller knew.
@@ -112,8 +114,13 @@ impl History {
     pub fn call(&self, process: ProcessId, asked: Duration) -> u64 {
         let mut events = self.events();
         let unique = events.calls.len() as u64;
-        events.calls.push(Call { unique, process, asked, op: None, ended: None, ending: Ending::Silence });
+        events.calls.push(Call { unique, process, asked, payload: Vec::new(), op: None, ended: None, ending: Ending::Silence });
         unique
+    }
+
+    /// Notes what call `unique` asks for, before it is sent.
+    pub fn asks(&self, unique: u64, payload: &[u8]) {
+        self.events().calls[usize::try_from(unique).expect("a number of this history")].payload = payload.to_vec();
     }
 
     /// Notes how call `unique` ended.

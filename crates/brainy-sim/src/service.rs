@@ -150,6 +150,7 @@ async fn transact<D: Domain>(plan: &Plan<D>, log: &Log<D>, life: &Life, random: 
     let clock = life.clock();
     let unique = plan.history.call(life.process(), life.scheduler().now());
     let payload = plan.domain.command(random, log.machine(), Author { process: life.process().0, unique });
+    plan.history.asks(unique, &payload);
     // Deadlines of every size: too short for one request, and long enough for every fault.
     let patience = [Duration::from_millis(80), Duration::from_secs(2), Duration::from_secs(20), Duration::from_secs(120)];
     let deadline = clock.now().after(*random.choose(&patience));
@@ -243,6 +244,7 @@ async fn farewell<D: Domain>(plan: &Plan<D>, log: &Log<D>, life: &Life) {
     loop {
         let unique = plan.history.call(life.process(), life.scheduler().now());
         let payload = plan.domain.command(&mut life.random(), log.machine(), Author { process: life.process().0, unique });
+        plan.history.asks(unique, &payload);
         let outcome = match log.submit(&Transaction::payload(payload), deadline) {
             Ok(pending) => pending.outcome().await,
             Err(error) => Err(error),

@@ -43,6 +43,8 @@ pub struct Sweep {
     pub batches: u64,
     /// Calls that were made.
     pub calls: u64,
+    /// How many histories were explained without the log as well.
+    pub searched: u64,
     /// By seed.
     pub violations: Vec<Failed>,
 }
@@ -87,6 +89,7 @@ fn one(seed: u64, connect: &Connect) -> Sweep {
         slots: report.slots,
         batches: report.batches,
         calls: report.calls,
+        searched: report.searched,
         violations: report.violations.into_iter().take(KEPT).map(|violation| Failed { seed, violation }).collect(),
     };
     if seed.is_multiple_of(TWICE) {
@@ -106,6 +109,7 @@ impl Sweep {
         self.slots += other.slots;
         self.batches += other.batches;
         self.calls += other.calls;
+        self.searched += other.searched;
         self.violations.extend(other.violations);
     }
 }

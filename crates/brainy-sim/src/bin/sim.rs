@@ -125,7 +125,7 @@ fn as_json(sweep: &Sweep, thin: &[(Fault, KeyKind, u64)]) -> Value {
     let thin: Vec<_> = thin.iter().map(|(fault, key, count)| json!([fault.name(), key.name(), count])).collect();
     json!({
         "seeds": sweep.seeds, "repeated": sweep.repeated, "requests": sweep.matrix.requests(), "slots": sweep.slots,
-        "batches": sweep.batches, "calls": sweep.calls, "faults": faults, "thin_cells": thin, "violations": violations,
+        "batches": sweep.batches, "calls": sweep.calls, "searched": sweep.searched, "faults": faults, "thin_cells": thin, "violations": violations,
     })
 }
 
@@ -150,6 +150,7 @@ fn print_sweep(sweep: &Sweep, thin: &[(Fault, KeyKind, u64)]) {
     println!("seeds       {} ({} of them twice, with equal traces)", sweep.seeds, sweep.repeated);
     println!("requests    {}", sweep.matrix.requests());
     println!("commits     {} calls, {} batches, {} slots", sweep.calls, sweep.batches, sweep.slots);
+    println!("searched    {} small histories, each explained by an order found without the log", sweep.searched);
     let kinds = Fault::ALL.iter().filter(|fault| sweep.matrix.of_fault(**fault) > 0).count();
     let faults: u64 = Fault::ALL.iter().map(|fault| sweep.matrix.of_fault(*fault)).sum();
     println!("faults      {faults} of {kinds} kinds");
