@@ -1,6 +1,6 @@
 //! What a run must have kept, judged with the log as witness order: sorting, no search.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use brainy_coordination::{OpId, Outcome, StateMachine, Withdrawal};
@@ -31,10 +31,14 @@ impl Violation {
     }
 }
 
+/// Writers that were decided so many slots before or after an intent may have had a batch in play beside it.
+const IN_PLAY: u64 = 64;
+
 /// What the checker needs to know about the store.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Rules {
     pub(crate) scan_slots: u64,
+    pub(crate) horizon: u64,
     /// At least so many strangers' batches fit a slot.
     pub(crate) carried: u64,
 }
@@ -223,25 +227,28 @@ impl<M: StateMachine> Checker<'_, M> {
         }
     }
 
-    /// P9: an intent visible at tail N is decided by slot N + K + ⌈(W − 1) / C⌉.
+    /// P9: an intent visible at tail N is decided by slot N + K + ⌈(W − 1) / C⌉, W the writers with a batch in play.
     fn bound(&mut self, rules: Rules) {
         let newest = self.witness.slots.last_key_value().map_or(0, |(number, _)| *number);
+        let mut by_slot: Vec<(u64, WriterId)> = self.reference.decided.iter().map(|((writer, _), slot)| (*slot, *writer)).collect();
+        by_slot.sort_unstable();
         let mut wrong = Vec::new();
-        for (at, intent) in self.witness.intents.iter().enumerate() {
-            let Some((writer, wseq)) = intent_name(intent.key.as_str()) else { continue };
+        let mut known = BTreeSet::new();
+        for intent in &self.witness.intents {
+            let first = known.insert(intent.key.as_str());
+            let Some((base, writer, wseq)) = intent_name(intent.key.as_str()) else { continue };
             let decided = self.reference.decided.get(&(writer, wseq)).copied();
-            if decided.is_some_and(|slot| slot <= intent.tail) || !self.stands(writer, wseq, at) {
+            if !first || decided.is_some_and(|slot| slot <= intent.tail) || !self.stands(writer, wseq, intent.tail) {
                 continue;
             }
-            // Intents of this time and after it are at most as many as there are writers with one.
-            let rivals =
-                self.witness.intents.iter().filter(|other| other.tail + 64 >= intent.tail && other.tail <= intent.tail + 64).count() as u64;
-            let limit = intent.tail + rules.scan_slots + rivals.saturating_sub(1).div_ceil(rules.carried.max(1));
-            if decided.unwrap_or(newest + 1) > limit && newest >= limit {
-                wrong.push(format!(
-                    "the intent {} was visible at tail {}, due by slot {limit}, decided in {decided:?}",
-                    intent.key, intent.tail
-                ));
+            let (from, to) = (intent.tail.saturating_sub(IN_PLAY), intent.tail + IN_PLAY);
+            let near = &by_slot[by_slot.partition_point(|(slot, _)| *slot < from)..by_slot.partition_point(|(slot, _)| *slot <= to)];
+            let writers = near.iter().map(|(_, writer)| *writer).collect::<BTreeSet<_>>().len() as u64;
+            let limit = intent.tail + rules.scan_slots + writers.saturating_sub(1).div_ceil(rules.carried.max(1));
+            // What goes stale before it is due owes nobody anything.
+            if decided.unwrap_or(newest + 1) > limit && newest >= limit && base.saturating_add(rules.horizon) >= limit {
+                let (key, tail) = (&intent.key, intent.tail);
+                wrong.push(format!("the intent {key} was visible at tail {tail}, due by slot {limit}, decided in {decided:?}"));
             }
         }
         for text in wrong {
@@ -249,17 +256,14 @@ impl<M: StateMachine> Checker<'_, M> {
         }
     }
 
-    /// Whether this is the first time the intent became visible, and its writer's numbers before it were decided.
-    fn stands(&self, writer: WriterId, wseq: u64, at: usize) -> bool {
-        let intent = &self.witness.intents[at];
-        let first = self.witness.intents[..at].iter().all(|earlier| earlier.key != intent.key);
-        let before = wseq == 1 || self.reference.decided.get(&(writer, wseq - 1)).is_some_and(|slot| *slot <= intent.tail);
-        first && before
+    /// Whether the numbers of its writer before it were decided at that tail.
+    fn stands(&self, writer: WriterId, wseq: u64, tail: u64) -> bool {
+        wseq == 1 || self.reference.decided.get(&(writer, wseq - 1)).is_some_and(|slot| *slot <= tail)
     }
 }
 
-/// Writer and number of the intent called `inbox/{base}/{writer}/{wseq}`.
-fn intent_name(key: &str) -> Option<(WriterId, u64)> {
-    let mut parts = key.strip_prefix("inbox/")?.split('/').skip(1);
-    Some((WriterId::from_hex(parts.next()?)?, parts.next()?.parse().ok()?))
+/// Base, writer and number of the intent called `inbox/{base}/{writer}/{wseq}`.
+fn intent_name(key: &str) -> Option<(u64, WriterId, u64)> {
+    let mut parts = key.strip_prefix("inbox/")?.split('/');
+    Some((parts.next()?.parse().ok()?, WriterId::from_hex(parts.next()?)?, parts.next()?.parse().ok()?))
 }

@@ -131,7 +131,7 @@ fn run<D: Domain>(seed: u64, random: &mut Random, settings: Settings, connect: &
     let witness = wire.witness();
     let events = std::mem::take(&mut *plan.history.events());
     let reference = reference::replay(&plan.domain, &witness, constants.horizon_slots);
-    let rules = Rules { scan_slots: constants.scan_slots, carried: 15 };
+    let rules = Rules { scan_slots: constants.scan_slots, horizon: constants.horizon_slots, carried: 15 };
     let mut violations = checker::check(&events, &reference, &witness, rules);
     if end != End::Idle {
         violations.push(Violation { property: "rest", text: format!("the run did not come to rest: {end:?}") });
