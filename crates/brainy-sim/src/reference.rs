@@ -230,7 +230,14 @@ impl<D: Domain> Replay<'_, D> {
             self.complain("P6", format!("slot {number} states other counters than a recount gives"));
         }
         if stated.machine != summary.digest {
-            self.complain("P5", format!("slot {number} states another digest than its log gives"));
+            let told = |batch: &brainy_coordination::BatchRecord| {
+                let copies = batch.transactions.iter().filter_map(|transaction| self.reference.by_op.get(&transaction.op)?.last());
+                let effects: Vec<_> = copies.map(|at| self.reference.copies[*at]).map(|copy| (copy.applied, copy.effective)).collect();
+                let protocol: Vec<_> = batch.transactions.iter().flat_map(|transaction| &transaction.protocol).collect();
+                format!("{} {} from {}: {effects:?} {protocol:?}", batch.writer, batch.wseq, batch.base)
+            };
+            let batches: Vec<_> = record.batches.iter().map(told).collect();
+            self.complain("P5", format!("slot {number} states another digest than its log gives; by the book it is {batches:?}"));
         }
     }
 }
