@@ -148,7 +148,7 @@ impl<'a, M: StateMachine> Committer<'a, M> {
 
     async fn stance(&mut self) -> Stance {
         let now = self.shared.reader.environment.clock.now();
-        let tip = self.shared.tip.lock().await;
+        let tip = self.tip().await;
         if self.seen.0 != tip.state.position {
             self.seen = (tip.state.position, now);
         }
@@ -200,7 +200,7 @@ impl<'a, M: StateMachine> Committer<'a, M> {
         let outcomes: Vec<_> = match &ended {
             Ended::Decided(decided) => {
                 shared.figures.batches.fetch_add(1, Ordering::Relaxed);
-                let tip = shared.tip.lock().await;
+                let tip = self.tip().await;
                 play.sent.iter().map(|sent| outcome_of(sent.op, decided, &tip)).collect()
             }
             Ended::NotSent(_) => vec![Outcome::Rejected(Withdrawal::NotSent); play.sent.len()],
@@ -347,6 +347,13 @@ impl<'a, M: StateMachine> Committer<'a, M> {
             // A full queue refuses it: the next listing shows the intent again.
             self.refusals.extend(self.shared.queue.submit(&transaction, encoded, clock, clock.now().after(ATTEMPT)).ok());
         }
+    }
+
+    /// The tip. What goes on beside goes on meanwhile: a listing may wait for the tip too, and would keep it from everybody if it were told that it is its turn
+    /// and not run.
+    async fn tip(&mut self) -> futures_util::lock::MutexGuard<'a, crate::tip::Tip> {
+        let shared = self.shared;
+        self.beside(shared.tip.lock()).await
     }
 
     /// `work`, while chores go on.

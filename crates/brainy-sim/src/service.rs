@@ -272,6 +272,8 @@ async fn farewell<D: Domain>(plan: &Plan<D>, log: &Log<D>, life: &Life) {
     look(plan, log, life, &mut Random::new(0, 1)).await;
     let undecided = log.close(clock.now().after(RECOVERY)).await;
     if !undecided.is_empty() {
-        plan.history.events().complaints.push(format!("process {} left {} operations undecided", life.process().0, undecided.len()));
+        let (closed, failure) = (log.closed(), log.last_failure());
+        let text = format!("process {} left {undecided:?} undecided (closed: {closed:?}, last failure: {failure:?})", life.process().0);
+        plan.history.events().complaints.push(text);
     }
 }

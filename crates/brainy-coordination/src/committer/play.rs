@@ -75,7 +75,7 @@ impl<M: StateMachine> Committer<'_, M> {
                 return Ok(());
             }
         }
-        let mut tip = shared.tip.lock().await;
+        let mut tip = self.tip().await;
         let Some(writer) = &self.writer else { return Ok(()) };
         let base = tip.state.position;
         let picked = shared.queue.pick(shared.reader.environment.clock.now(), BATCH_BYTES);
@@ -109,7 +109,7 @@ impl<M: StateMachine> Committer<'_, M> {
     async fn ready_to_write(&mut self) -> Result<(), Error> {
         let shared = self.shared;
         let environment = &shared.reader.environment;
-        let mut tip = shared.tip.lock().await;
+        let mut tip = self.tip().await;
         tip.check_next()?;
         if !shared.queue.overrides_digest() {
             tip.check()?;

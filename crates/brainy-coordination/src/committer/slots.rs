@@ -54,6 +54,7 @@ impl<M: StateMachine> Committer<'_, M> {
         let mut ready = loop {
             if self.play.is_none() && shared.queue.has_waiting() {
                 self.form().await?;
+                self.store_blob().await?;
             }
             match self.prepare().await? {
                 Prepared::Ready(ready) => break ready,
@@ -106,7 +107,7 @@ impl<M: StateMachine> Committer<'_, M> {
     ) -> Result<Option<Decided>, Error> {
         let shared = self.shared;
         let Ready { header, staged, carried, .. } = ready;
-        let mut tip = shared.tip.lock().await;
+        let mut tip = self.tip().await;
         let untouched = tip.next() == header.seq;
         let deadline = shared.reader.environment.clock.now().after(ATTEMPT);
         match created.value {
@@ -164,7 +165,7 @@ impl<M: StateMachine> Committer<'_, M> {
         let shared = self.shared;
         let environment = &shared.reader.environment;
         let constants = &shared.descriptor.constants;
-        let mut tip = shared.tip.lock().await;
+        let mut tip = self.tip().await;
         if self.doubtful || !tip.is_firm() || self.looks_first(&tip) {
             let caught_up = shared.reader.catch_up(&mut tip, environment.clock.now().after(ATTEMPT)).await;
             shared.publish(&tip);
@@ -237,8 +238,8 @@ impl<M: StateMachine> Committer<'_, M> {
     }
 
     async fn knows_strangers(&mut self) -> bool {
+        let tip = self.tip().await;
         let Some(held) = &self.held else { return false };
-        let tip = self.shared.tip.lock().await;
         let (own, slot) = (self.own(), tip.next().get());
         held.pending.iter().any(|one| !one.unreadable && Some(one.name.writer) != own && helping::is_pending(&tip.state, &one.name, slot))
     }

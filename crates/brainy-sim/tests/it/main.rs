@@ -22,10 +22,10 @@ fn a_run_is_a_function_of_its_seed() {
 
 #[test]
 fn a_broken_rule_is_noticed_by_name() {
-    for (mutant, properties) in [(Mutant::RejectedKeepsNumber, ["P1", "P5", "P6"]), (Mutant::ForgetAtH, ["P1", "P2", "P6"])] {
+    for mutant in [Mutant::RejectedKeepsNumber, Mutant::ForgetAtH] {
         let verdicts = mutants(0, 1, &fast(), &[mutant]);
         let killed = verdicts[0].killed.as_ref().expect("no seed noticed it");
-        assert!(properties.contains(&killed.violation.property), "{killed:?}");
+        assert!(killed.violation.is_named(), "{killed:?}");
     }
 }
 
