@@ -270,11 +270,8 @@ async fn farewell<D: Domain>(plan: &Plan<D>, log: &Log<D>, life: &Life) {
         }
     }
     look(plan, log, life, &mut Random::new(0, 1)).await;
-    let began = life.scheduler().now();
     let undecided = log.close(clock.now().after(RECOVERY)).await;
-    // At its deadline, which a standstill may bring at once, it is in doubt as it promised; before it, nothing may be left.
-    let early = life.scheduler().now().saturating_sub(began) < RECOVERY * 9 / 10;
-    if !undecided.is_empty() && early {
+    if !undecided.is_empty() {
         let (closed, failure) = (log.closed(), log.last_failure());
         let text = format!("process {} left {undecided:?} undecided (closed: {closed:?}, last failure: {failure:?})", life.process().0);
         plan.history.events().complaints.push(text);
