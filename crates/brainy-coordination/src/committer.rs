@@ -18,7 +18,7 @@ use crate::batch::Transaction;
 use crate::committer::play::{Play, Writer};
 use crate::error::Error;
 use crate::helping::{self, IntentName, Scan, Stance, Step};
-use crate::inbox::{Found, Inbox};
+use crate::inbox::{Found, Inbox, Left};
 use crate::keys;
 use crate::ledger::outcome_of;
 use crate::log::Shared;
@@ -33,28 +33,16 @@ use crate::tip::Decided;
 pub(crate) const ATTEMPT: Duration = Duration::from_secs(10);
 /// Refusals of unreadable intents in play at once.
 const MOST_REFUSALS: usize = 16;
+/// Characters of a reason that a refusal names; at most four bytes each.
+const MOST_REASON_CHARS: usize = 200;
+/// So many times K slots, and as many more as some hundred writers with a batch in play need, are enough to be carried in.
+const OVERDUE_SCANS: u64 = 4;
+/// See [`OVERDUE_SCANS`].
+const OVERDUE_SLOTS: u64 = 64;
 
 /// Runs until the handle is closed and everything it sent is decided.
 pub(crate) async fn run<M: StateMachine>(shared: &Shared<M>) -> Result<(), Error> {
-    let mut committer = Committer {
-        shared,
-        creator: WriterId::random(&*shared.reader.environment.entropy),
-        writer: None,
-        play: None,
-        pace: Pace::new(),
-        held: None,
-        listing: false,
-        listing_failed: None,
-        sequencing: None,
-        lost_at: None,
-        doubtful: false,
-        looked_at: shared.reader.environment.clock.now(),
-        seen: (0, shared.reader.environment.clock.now()),
-        patience: shared.reader.environment.entropy.fraction(),
-        chores: FuturesUnordered::new(),
-        refusals: Vec::new(),
-    };
-    committer.run().await
+    Committer::new(shared).run().await
 }
 
 /// How a play ended.
@@ -96,10 +84,32 @@ struct Committer<'a, M: StateMachine> {
     /// Its share of the spread in which the waiting take over, and writers list ahead.
     patience: f64,
     chores: FuturesUnordered<BoxFuture<'a, Chore>>,
-    refusals: Vec<Pending>,
+    /// Refusals on their way: of which intent, the promise, and until when it is waited for.
+    refusals: Vec<(IntentName, Pending, Moment)>,
 }
 
 impl<'a, M: StateMachine> Committer<'a, M> {
+    fn new(shared: &'a Shared<M>) -> Self {
+        Self {
+            shared,
+            creator: WriterId::random(&*shared.reader.environment.entropy),
+            writer: None,
+            play: None,
+            pace: Pace::new(),
+            held: None,
+            listing: false,
+            listing_failed: None,
+            sequencing: None,
+            lost_at: None,
+            doubtful: false,
+            looked_at: shared.reader.environment.clock.now(),
+            seen: (0, shared.reader.environment.clock.now()),
+            patience: shared.reader.environment.entropy.fraction(),
+            chores: FuturesUnordered::new(),
+            refusals: Vec::new(),
+        }
+    }
+
     async fn run(&mut self) -> Result<(), Error> {
         loop {
             if self.play.is_none() && self.sequencing.is_none() {
@@ -157,9 +167,12 @@ impl<'a, M: StateMachine> Committer<'a, M> {
         }
         let quiet = now.since(self.seen.1) >= self.pace.quiet(self.patience);
         let play = self.play.as_ref();
+        let posted = play.and_then(|play| play.posted);
+        let patience_slots = OVERDUE_SCANS * self.shared.descriptor.constants.scan_slots + OVERDUE_SLOTS;
         Stance {
             batch: play.is_some(),
-            posted: play.is_some_and(|play| play.posted),
+            posted: posted.is_some(),
+            overdue: posted.is_some_and(|posted| tip.state.position > posted + patience_slots),
             tries: play.map_or(0, |play| play.tries),
             crowded: tip.is_crowded_by_others(self.creator),
             sequencing: self.sequencing.is_some(),
@@ -205,7 +218,7 @@ impl<'a, M: StateMachine> Committer<'a, M> {
             }
             Ended::NotSent(_) => vec![Outcome::Rejected(Withdrawal::NotSent); play.sent.len()],
         };
-        if play.posted {
+        if play.left {
             self.remove(vec![keys::intent(&play.batch.name())]);
         }
         match (&ended, &mut self.writer) {
@@ -234,6 +247,7 @@ impl<'a, M: StateMachine> Committer<'a, M> {
     async fn post(&mut self) -> Result<(), Error> {
         let shared = self.shared;
         self.store_blob().await?;
+        let position = self.tip().await.state.position;
         let Some(play) = &mut self.play else { return Ok(()) };
         let batch = play.batch.clone();
         let clock = &shared.reader.environment.clock;
@@ -241,18 +255,25 @@ impl<'a, M: StateMachine> Committer<'a, M> {
         let doubted = std::mem::replace(&mut play.in_doubt, true);
         let left = self.beside(Inbox::leave(shared, &batch, sent_at.after(ATTEMPT))).await;
         let play = self.play.as_mut().expect("nobody took it meanwhile");
-        match &left {
-            Ok(()) => {
-                play.posted = true;
+        match left {
+            Ok(Left::There) => {
+                play.posted = Some(position);
+                play.left = true;
                 shared.figures.posted.fetch_add(1, Ordering::Relaxed);
                 self.pace.observe(clock.now().since(sent_at));
                 self.patience = shared.reader.environment.entropy.fraction();
+                Ok(())
             }
-            // It may lie there: whoever is asked to remove it later does so in vain, or not.
-            Err(error) if error.kind() == ErrorKind::OutcomeUnknown => play.posted = true,
-            Err(_) => play.in_doubt = doubted,
+            // INV-12: it may lie there, so nobody is told that it was not sent. It is left again, and removed in the end.
+            Ok(Left::InDoubt(error)) => {
+                play.left = true;
+                Err(error)
+            }
+            Err(error) => {
+                play.in_doubt = doubted;
+                Err(error)
+            }
         }
-        left
     }
 
     /// Looks whether somebody carried the batch.
@@ -333,19 +354,25 @@ impl<'a, M: StateMachine> Committer<'a, M> {
         }
     }
 
-    /// Asks the log to consume the numbers of intents that nobody can read.
+    /// Asks the log to consume the numbers of intents that nobody can read; each once, until it is decided or was not heard of for a while.
     fn refuse(&mut self, unreadable: &[(IntentName, String)]) {
         let clock = &self.shared.reader.environment.clock;
-        if unreadable.is_empty() {
-            self.refusals.clear();
-        }
-        for (name, reason) in unreadable.iter().take(MOST_REFUSALS.saturating_sub(self.refusals.len())) {
-            let reason = reason.chars().take(200).collect();
+        let now = clock.now();
+        self.refusals.retain(|(refused, _, until)| now < *until && unreadable.iter().any(|(name, _)| name == refused));
+        for (name, reason) in unreadable {
+            if self.refusals.len() == MOST_REFUSALS {
+                break;
+            }
+            if self.refusals.iter().any(|(refused, ..)| refused == name) {
+                continue;
+            }
+            let reason = reason.chars().take(MOST_REASON_CHARS).collect();
             let refuse = ProtocolOperation::Refuse { writer: name.writer, wseq: name.wseq, reason };
             let transaction = Transaction::protocol(refuse);
-            let encoded = transaction.encode();
+            let (encoded, until) = (transaction.encode(), now.after(ATTEMPT));
             // A full queue refuses it: the next listing shows the intent again.
-            self.refusals.extend(self.shared.queue.submit(&transaction, encoded, clock, clock.now().after(ATTEMPT)).ok());
+            let submitted = self.shared.queue.submit(&transaction, encoded, clock, until).ok();
+            self.refusals.extend(submitted.map(|pending| (*name, pending, until)));
         }
     }
 

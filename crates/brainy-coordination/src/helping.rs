@@ -147,6 +147,8 @@ pub struct Stance {
     pub sequencing: bool,
     /// No slot has come for so long that whoever was to make one may be gone.
     pub quiet: bool,
+    /// So many slots have come without the batch that nobody may have seen it: a store may lose what it acknowledged.
+    pub overdue: bool,
 }
 
 /// What a committer does next.
@@ -168,7 +170,8 @@ pub enum Step {
 /// What to do next: a policy for speed alone, any step is safe at any time.
 pub fn next_step(stance: Stance) -> Step {
     match stance {
-        Stance { sequencing: true, .. } | Stance { posted: true, quiet: true, .. } => Step::Create { listing: true },
+        Stance { sequencing: true, .. } => Step::Create { listing: true },
+        Stance { posted: true, quiet, overdue, .. } if quiet || overdue => Step::Create { listing: true },
         Stance { batch: false, .. } => Step::Rest,
         Stance { posted: true, .. } => Step::Watch,
         Stance { crowded: true, .. } => Step::Post,

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use brainy_core::codec::CodecError;
 use brainy_core::{Moment, WriterId};
-use brainy_storage::{Get, GetOptions, Key};
+use brainy_storage::{Created, Get, GetOptions, Key};
 use futures_util::{StreamExt, TryStreamExt};
 
 use crate::apply::LoadedBatch;
@@ -130,16 +130,24 @@ impl Inbox {
     /// Leaves a batch in the inbox, to be carried by whoever creates the next slots. It may be there already.
     ///
     /// # Errors
-    /// [`Error`]: it is not there, nor will it be, unless the error's kind is `OutcomeUnknown`.
-    pub(crate) async fn leave<M: StateMachine>(shared: &Shared<M>, batch: &Batch, deadline: Moment) -> Result<(), Error> {
+    /// [`Error`]: it is not there, nor will it be. A doubt is no error: see [`Left`].
+    pub(crate) async fn leave<M: StateMachine>(shared: &Shared<M>, batch: &Batch, deadline: Moment) -> Result<Left, Error> {
         let key = keys::intent(&batch.name());
         let object = crate::batch::seal_intent(batch);
-        match shared.reader.environment.create(&key, object, deadline).await?.value {
+        Ok(match shared.reader.environment.create(&key, object, deadline).await?.value {
             // Refused: a copy of this process left other bytes under our name. The log decides between us.
-            brainy_storage::Created::Committed(_) | brainy_storage::Created::Rejected(_) => Ok(()),
-            brainy_storage::Created::Unknown(error) => Err(error.into()),
-        }
+            Created::Committed(_) | Created::Rejected(_) => Left::There,
+            Created::Unknown(error) => Left::InDoubt(error.into()),
+        })
     }
+}
+
+/// How leaving an intent ended.
+pub(crate) enum Left {
+    /// It lies in the inbox.
+    There,
+    /// It may lie there, or may come there still: the store did not say.
+    InDoubt(Error),
 }
 
 /// Whether anybody may remove an intent: it is decided at a position that is confirmed, and its owner had time to do it.

@@ -75,7 +75,7 @@ pub async fn create(
     body: Bytes,
     deadline: Moment,
 ) -> StoreResult<Created> {
-    create_beside(store, clock, entropy, key, body, deadline, &mut None::<std::future::Ready<()>>, &mut None).await
+    create_and_look(store, clock, entropy, key, body, deadline, std::future::ready(())).await.0
 }
 
 /// As [`create`]; while a refused or doubtful create is read back, `look` runs beside it: what else the loser of a race wants to know costs it no time. None where
@@ -93,21 +93,23 @@ pub async fn create_and_look<T>(
     look: impl Future<Output = T>,
 ) -> (StoreResult<Created>, Option<T>) {
     let mut looked = None;
-    let created = create_beside(store, clock, entropy, key, body, deadline, &mut Some(look), &mut looked).await;
+    let created = create_beside(Target { store, clock, entropy, key, body, deadline }, look, &mut looked).await;
     (created, looked)
 }
 
-#[expect(clippy::too_many_arguments, reason = "the parts of a conditional write, and what runs beside it")]
-async fn create_beside<T>(
-    store: &dyn Store,
-    clock: &dyn Clock,
-    entropy: &dyn Entropy,
-    key: &Key,
+/// A conditional write's parts.
+struct Target<'a> {
+    store: &'a dyn Store,
+    clock: &'a dyn Clock,
+    entropy: &'a dyn Entropy,
+    key: &'a Key,
     body: Bytes,
     deadline: Moment,
-    look: &mut Option<impl Future<Output = T>>,
-    looked: &mut Option<T>,
-) -> StoreResult<Created> {
+}
+
+async fn create_beside<T>(target: Target<'_>, look: impl Future<Output = T>, looked: &mut Option<T>) -> StoreResult<Created> {
+    let Target { store, clock, entropy, key, body, deadline } = target;
+    let mut look = Some(look);
     let mut attempts = Attempts::new(clock, entropy, deadline, Operation::Put, key)?;
     // Set once a request of ours may have taken effect, or may still: from then on an error is not ours to return.
     let mut in_doubt = false;

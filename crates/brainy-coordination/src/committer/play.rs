@@ -33,8 +33,10 @@ pub(super) struct Play {
     /// Its transactions as every replica will read them.
     pub(super) loaded: LoadedBatch,
     pub(super) sent: Vec<Sent>,
-    /// It lies in the inbox, or may.
-    pub(super) posted: bool,
+    /// It lies in the inbox since the log had this tail.
+    pub(super) posted: Option<u64>,
+    /// It may lie there, or may come there still: it is to be removed once it is decided.
+    pub(super) left: bool,
     /// How often it lost a race.
     pub(super) tries: u32,
     /// A copy may lie in the log, or may come there still.
@@ -51,7 +53,7 @@ impl Play {
             LoadedBatch::Known { transactions, .. } => LoadedBatch::Known { batch: batch.clone(), transactions },
             LoadedBatch::Undecodable => LoadedBatch::Undecodable,
         };
-        Self { batch, loaded, posted: false, tries: 0, ..self }
+        Self { batch, loaded, posted: None, left: false, tries: 0, ..self }
     }
 }
 
@@ -101,7 +103,7 @@ impl<M: StateMachine> Committer<'_, M> {
         shared.ledger.start(batch.writer, batch.wseq, (0..count).map(name).collect());
         let sent = picked.close(name);
         let loaded = LoadedBatch::Known { batch: batch.clone(), transactions: Some(decoded) };
-        self.play = Some(Play { batch, blob, loaded, sent, posted: false, tries: 0, in_doubt: false, overrides_digest });
+        self.play = Some(Play { batch, blob, loaded, sent, posted: None, left: false, tries: 0, in_doubt: false, overrides_digest });
         Ok(())
     }
 

@@ -10,6 +10,7 @@ use bytes::Bytes;
 
 use crate::apply::{self, LoadedBatch, Staged};
 use crate::batch::Contents;
+use crate::committer::play::Play;
 use crate::committer::{ATTEMPT, Committer};
 use crate::error::Error;
 use crate::helping::{self, Plan};
@@ -190,7 +191,9 @@ impl<M: StateMachine> Committer<'_, M> {
                 Some(Plan { carried: Vec::new(), scan_base: tip.state.position, listed: None })
             };
             let Some(plan) = plan else { return Ok(Prepared::ListingDue) };
-            let carried: Vec<Arc<LoadedBatch>> = plan.carried.iter().filter_map(|name| shared.inbox.batch(name)).collect();
+            let carried: Option<Vec<Arc<LoadedBatch>>> = plan.carried.iter().map(|name| shared.inbox.batch(name)).collect();
+            // INV-20: what the header vouches for is what the slot carries.
+            let Some(carried) = carried else { return Ok(Prepared::ListingDue) };
             if carried.is_empty() && self.play.is_none() {
                 return Ok(Prepared::Empty);
             }
@@ -266,13 +269,14 @@ impl<M: StateMachine> Committer<'_, M> {
     /// What a slot refers to is durable before the slot, or an intent, is sent.
     pub(super) async fn store_blob(&mut self) -> Result<(), Error> {
         let environment = &self.shared.reader.environment;
-        let Some(play) = &mut self.play else { return Ok(()) };
-        if let (Some(body), Contents::Blob(reference)) = (&play.blob, &play.batch.contents) {
-            let key = keys::blob(play.batch.base, play.batch.writer, play.batch.wseq, reference.hash);
-            let object = Bytes::from(codec::seal(ObjectKind::Blob, body));
-            let deadline = environment.clock.now().after(ATTEMPT * 6);
-            // INV-5: what a slot refers to is durable before the slot is sent.
-            conditional::write(&*environment.store, &*environment.clock, &*environment.entropy, &key, object, deadline).await?;
+        let Some(Play { batch, blob: Some(body), .. }) = &self.play else { return Ok(()) };
+        let Contents::Blob(reference) = &batch.contents else { return Ok(()) };
+        let key = keys::blob(batch.base, batch.writer, batch.wseq, reference.hash);
+        let object = Bytes::from(codec::seal(ObjectKind::Blob, body));
+        let deadline = environment.clock.now().after(ATTEMPT * 6);
+        // INV-5: what a slot refers to is durable before the slot is sent.
+        self.beside(conditional::write(&*environment.store, &*environment.clock, &*environment.entropy, &key, object, deadline)).await?;
+        if let Some(play) = &mut self.play {
             play.blob = None;
         }
         Ok(())
@@ -281,9 +285,9 @@ impl<M: StateMachine> Committer<'_, M> {
     /// What a broken committer would make of a reply.
     fn forged(&mut self, created: &Created) -> Option<Decided> {
         let play = self.play.as_ref()?;
-        let effective = vec![Verdict::Effective { changed: 1 }; play.batch.count as usize];
         match created {
             Created::Rejected(_) if broken!(AcknowledgeOnConflict) => {
+                let effective = vec![Verdict::Effective { changed: 1 }; play.batch.count as usize];
                 let tip = self.shared.tip.try_lock()?;
                 Some(Decided::Applied { slot: tip.next().get(), first_ordinal: 0, decision: Decision::Applied(effective) })
             }

@@ -4,8 +4,8 @@ use std::task::{Context, Wake, Waker};
 
 use brainy_core::codec::ObjectKind;
 use brainy_core::{Clock as _, ContentHash};
-use brainy_storage::InMemoryStore;
-use brainy_testkit::ManualClock;
+use brainy_storage::{InMemoryStore, Store};
+use brainy_testkit::{Fault, FaultStore, Faults, ManualClock};
 
 use super::*;
 use crate::batch::{Batch, BlobReference, Contents, seal_intent};
@@ -30,14 +30,8 @@ impl Wake for Curious {
 
 #[test]
 fn whoever_learns_a_name_finds_it_in_play() {
-    let clock = ManualClock::new();
-    let mut environment = Environment::new(Arc::new(InMemoryStore::new()));
-    environment.clock = Arc::new(clock.clone());
-    let far = Moment::after_origin(Duration::from_secs(600));
-    let log = clock.run(async {
-        create_store(&environment, &NewStore::new(vec![]), far).await.unwrap();
-        ChangeLog::open(environment.clone(), Arc::new(NullMachine), LogOptions::default(), far).await.unwrap()
-    });
+    let Bench { clock, log, .. } = Bench::new();
+    let far = clock.now().after(Duration::from_secs(600));
     let mut pending = log.submit(&Transaction::payload("x"), far).unwrap();
     let curious = Arc::new(Curious { log: log.clone(), found: Mutex::default() });
     let waker = Waker::from(Arc::clone(&curious));
@@ -45,7 +39,7 @@ fn whoever_learns_a_name_finds_it_in_play() {
         let mut name = Box::pin(pending.op_id());
         assert!(name.as_mut().poll(&mut Context::from_waker(&waker)).is_pending());
         let stop = async {
-            brainy_core::Clock::sleep(&clock, Duration::from_secs(1)).await;
+            clock.sleep(Duration::from_secs(1)).await;
             log.stop("done");
         };
         drop(clock.run(futures_util::future::join(log.run(), stop)));
@@ -65,8 +59,12 @@ const AUTHOR: WriterId = WriterId::from_bytes([9; 16]);
 
 impl Bench {
     fn new() -> Self {
+        Self::over(Arc::new(InMemoryStore::new()))
+    }
+
+    fn over(store: Arc<dyn Store>) -> Self {
         let clock = ManualClock::new();
-        let mut environment = Environment::new(Arc::new(InMemoryStore::new()));
+        let mut environment = Environment::new(store);
         environment.clock = Arc::new(clock.clone());
         let far = Moment::after_origin(Duration::from_secs(600));
         let log = clock.run(async {
@@ -185,4 +183,47 @@ fn an_intent_that_is_not_what_its_key_says_counts_for_nothing_and_holds_nobody_u
 fn a_committer_can_be_sent_to_another_thread() {
     fn sendable<T: Send>(_: T) {}
     sendable(Bench::new().log.run());
+}
+
+#[test]
+fn more_unreadable_intents_than_are_refused_at_once_are_all_refused() {
+    let bench = Bench::new();
+    let authors: Vec<_> = (100..100 + 2 * MOST_REFUSALS as u8).map(|number| WriterId::from_bytes([number; 16])).collect();
+    for writer in &authors {
+        bench.put(&keys::intent(&IntentName { base: 0, writer: *writer, wseq: 1 }), "garbage");
+    }
+    let k = bench.log.descriptor().constants.scan_slots;
+    bench.commit(6 * k);
+    let tip = bench.clock.run(bench.log.shared().tip.lock());
+    let open = authors.iter().filter(|writer| tip.state.writer(**writer).is_none()).count();
+    assert_eq!((open, tip.breaches), (0, 0));
+}
+
+#[test]
+fn inv_12_an_intent_whose_fate_is_unknown_leaves_its_batch_in_doubt_and_is_left_again() {
+    let store = Arc::new(FaultStore::seeded(Arc::new(InMemoryStore::new()), 1, Faults::default()));
+    let bench = Bench::over(Arc::clone(&store) as Arc<dyn Store>);
+    let shared = bench.log.shared();
+    let _pending = bench.log.submit(&Transaction::payload("x"), bench.clock.now().after(Duration::from_secs(600))).unwrap();
+    let mut committer = Committer::new(shared);
+    bench.clock.run(async {
+        committer.form().await.unwrap();
+        // Every request until the try is given up: none has an effect, and the last leaves a doubt.
+        let mut lost = Faults::default();
+        lost.lost_before = 1_000;
+        store.set_faults(lost);
+        let error = committer.post().await.unwrap_err();
+        assert!(may_pass(&error), "{error}");
+        store.set_faults(Faults::default());
+    });
+    let play = committer.play.as_ref().unwrap();
+    assert_eq!((play.posted, play.left, play.in_doubt), (None, true, true));
+    let key = keys::intent(&play.batch.name());
+    assert!(!bench.is_there(&key), "the store must have lost it for this test to say anything");
+    bench.clock.run(committer.post()).unwrap();
+    assert!(bench.is_there(&key) && committer.play.as_ref().unwrap().posted.is_some());
+    // A fault in passing changes nothing.
+    store.script([Fault::Repeated]);
+    bench.clock.run(committer.post()).unwrap();
+    assert!(bench.is_there(&key));
 }

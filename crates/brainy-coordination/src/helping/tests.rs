@@ -127,3 +127,24 @@ fn inv_20_a_breach_shows_in_the_header() {
     assert!(keeps_scan_rule(9, 0, Some(6), K) && !keeps_scan_rule(9, 0, Some(5), K));
     assert!(keeps_scan_rule(1, 0, None, K) && keeps_scan_rule(9, u64::MAX, None, K), "a claim beyond the tail is clamped");
 }
+
+#[test]
+fn whoever_waits_takes_over_when_nobody_makes_slots_or_slots_come_without_its_batch() {
+    let waiting = Stance { batch: true, posted: true, ..Stance::default() };
+    let create = |listing| Step::Create { listing };
+    for (stance, step) in [
+        (Stance::default(), Step::Rest),
+        (Stance { batch: true, ..Stance::default() }, create(false)),
+        (Stance { batch: true, tries: DIRECT_TRIES, ..Stance::default() }, create(false)),
+        (Stance { batch: true, tries: DIRECT_TRIES + 1, ..Stance::default() }, Step::Post),
+        (Stance { batch: true, crowded: true, ..Stance::default() }, Step::Post),
+        (waiting, Step::Watch),
+        (Stance { quiet: true, ..waiting }, create(true)),
+        (Stance { overdue: true, ..waiting }, create(true)),
+        (Stance { crowded: true, ..waiting }, Step::Watch),
+        (Stance { sequencing: true, ..Stance::default() }, create(true)),
+        (Stance { sequencing: true, ..waiting }, create(true)),
+    ] {
+        assert_eq!(next_step(stance), step, "{stance:?}");
+    }
+}
