@@ -9,8 +9,8 @@ use crate::endpoint::{self, Choice, Programs};
 use crate::summary::Summary;
 use crate::{Result, cargo, machine, minio, ministack};
 
-/// So many seeds send more than a million requests and fill each reachable cell of the fault matrix.
-const SIMULATED_SEEDS: &str = "700";
+/// So many seeds fill each reachable cell of the fault matrix a thousand times.
+const SIMULATED_SEEDS: &str = "10000";
 
 /// How much is run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -91,8 +91,9 @@ pub(crate) fn run(extent: Extent) -> Summary {
     };
     report.step(Group::Build, "example", || with(&|programs| endpoint::run_example(&programs.example, &[], &[])));
     let sim = ["run", "--profile", "test", "--package", "brainy-sim", "--bin", "sim", "--"];
-    let slice = [&sim[..], &["--seeds", SIMULATED_SEEDS, "--least", "1"]].concat();
+    let slice = [&sim[..], &["--seeds", SIMULATED_SEEDS, "--least", "1000"]].concat();
     report.cargo(Group::Simulation, "simulator, every fault on every kind of key it can reach", &slice, &[]);
+    report.cargo(Group::Simulation, "simulator, broken rules", &[&sim[..], &["--mutants"]].concat(), &[]);
     report.step(Group::Minio, "test-minio", || match minio::way()? {
         Some(way) => with(&|programs| minio::run(&way, programs)),
         None => Ok(Summary::of_none("MinIO (no running one, no binary, no Go 1.24, no Docker engine)")),
@@ -103,7 +104,6 @@ pub(crate) fn run(extent: Extent) -> Summary {
         None => Ok(Summary::of_none(&format!("ministack ({})", ministack::NO_PYTHON))),
     });
     if extent == Extent::Full {
-        report.cargo(Group::Long, "simulator, broken rules", &[&sim[..], &["--mutants"]].concat(), &[]);
         report.step(Group::Long, "example, 8 services, whole data set, release", long_run);
     }
     print!("\n{}", report.table());

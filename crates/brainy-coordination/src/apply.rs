@@ -258,8 +258,8 @@ impl Overlay {
     /// still come, and would find its own successor decided.
     fn decide(&mut self, state: &LogState, slot: u64, writer: WriterId, wseq: u64, decision: Decision) -> Result<bool, u16> {
         match self.last(state, writer) {
-            Some((last, _)) if wseq <= last => Ok(false),
-            Some((last, _)) if wseq != last + 1 => Err(Rejection::NOT_APPLICABLE),
+            Some((last, _)) if wseq < last || (wseq == last && !broken!(CancelWhatIsDecided)) => Ok(false),
+            Some((last, _)) if wseq > last + 1 => Err(Rejection::NOT_APPLICABLE),
             _ if wseq == 0 => Err(Rejection::NOT_APPLICABLE),
             _ => {
                 let record = WriterRecord { wseq, hash: None, slot, first_ordinal: 0, decision };

@@ -228,7 +228,9 @@ impl<'a, M: StateMachine> Committer<'a, M> {
             }
             (Ended::Decided(Decided::Withdrawn(_)), writer) if broken!(ResubmitAfterCancel) => {
                 *writer = None;
-                self.play = Some(play.under(WriterId::random(&*shared.reader.environment.entropy), 1));
+                let play = play.under(WriterId::random(&*shared.reader.environment.entropy), 1);
+                shared.tip.lock().await.watch(play.op());
+                self.play = Some(play);
                 return;
             }
             // INV-6: a number that was taken from us, and one that went stale, end the identity; so does one whose name is out and whose bytes never were.

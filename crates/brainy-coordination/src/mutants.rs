@@ -88,6 +88,10 @@ mod switches {
         HashNotInOpId,
         /// A fresh identity forms its first batch at a tail nobody confirmed.
         FreshIdAtOldTail,
+        /// A slot is sent though the blob that it refers to was not written.
+        SlotWithoutBlob,
+        /// A cancellation takes a number that was decided already.
+        CancelWhatIsDecided,
     }
 
     impl Mutant {

@@ -67,6 +67,7 @@ pub(crate) fn check<M: StateMachine>(events: &Events, reference: &Reference<M>, 
     checker.order();
     checker.looks();
     checker.bound(rules);
+    checker.scans(rules);
     checker.found
 }
 
@@ -238,7 +239,8 @@ impl<M: StateMachine> Checker<'_, M> {
             let first = known.insert(intent.key.as_str());
             let Some((base, writer, wseq)) = intent_name(intent.key.as_str()) else { continue };
             let decided = self.reference.decided.get(&(writer, wseq)).copied();
-            if !first || decided.is_some_and(|slot| slot <= intent.tail) || !self.stands(writer, wseq, intent.tail) {
+            // What nobody can read is not carried: whoever finds it refuses it a little later.
+            if !first || !intent.readable || decided.is_some_and(|slot| slot <= intent.tail) || !self.stands(writer, wseq, intent.tail) {
                 continue;
             }
             let (from, to) = (intent.tail.saturating_sub(IN_PLAY), intent.tail + IN_PLAY);
@@ -249,6 +251,41 @@ impl<M: StateMachine> Checker<'_, M> {
             if decided.unwrap_or(newest + 1) > limit && newest >= limit && base.saturating_add(rules.horizon) >= limit {
                 let (key, tail) = (&intent.key, intent.tail);
                 wrong.push(format!("the intent {key} was visible at tail {tail}, due by slot {limit}, decided in {decided:?}"));
+            }
+        }
+        for text in wrong {
+            self.complain("P9", text);
+        }
+    }
+
+    /// P9: a slot is made on a listing that is young enough, and what it vouches for is true: what was visible before is decided.
+    fn scans(&mut self, rules: Rules) {
+        let mut wrong = Vec::new();
+        for (slot, (_, newest)) in &self.reference.scans {
+            if slot - 1 - (*newest).min(slot - 1) >= rules.scan_slots {
+                wrong.push(format!("slot {slot} stands on a listing at tail {newest}"));
+            }
+        }
+        let mut highest = 0;
+        let vouched: Vec<(u64, u64)> = self
+            .reference
+            .scans
+            .iter()
+            .map(|(slot, (vouched, _))| {
+                highest = highest.max(*vouched);
+                (highest, *slot)
+            })
+            .collect();
+        for intent in &self.witness.intents {
+            let Some((base, writer, wseq)) = intent_name(intent.key.as_str()) else { continue };
+            let Some((tail, slot)) = vouched.get(vouched.partition_point(|(vouched, _)| *vouched <= intent.tail)).copied() else {
+                continue;
+            };
+            let decided = self.reference.decided.get(&(writer, wseq)).copied();
+            let stood = self.stands(writer, wseq, intent.tail) && base.saturating_add(rules.horizon) >= slot;
+            if stood && decided.unwrap_or(slot + 1) > slot {
+                let (key, seen) = (&intent.key, intent.tail);
+                wrong.push(format!("slot {slot} vouches for tail {tail}, but {key}, visible at tail {seen}, is decided in {decided:?}"));
             }
         }
         for text in wrong {

@@ -210,9 +210,8 @@ pub const RARE: u32 = 10_000;
 /// How often each fault happens, and how bad it is.
 #[derive(Clone, Debug)]
 pub struct Faults {
-    per_million: [u32; Fault::ALL.len()],
-    /// The same for requests about objects that are seldom asked for: all but slots and intents.
-    of_rare: [u32; Fault::ALL.len()],
+    /// In millionths of the requests that a fault suits, by kind of key.
+    shares: [[u32; Fault::ALL.len()]; KeyKind::ALL.len()],
     /// Longest extra delay, and longest a late request is late after its client gave up.
     pub longest_delay: Duration,
     /// Longest burst of 503.
@@ -233,8 +232,7 @@ impl Faults {
     /// None.
     pub const fn none() -> Self {
         Self {
-            per_million: [0; Fault::ALL.len()],
-            of_rare: [0; Fault::ALL.len()],
+            shares: [[0; Fault::ALL.len()]; KeyKind::ALL.len()],
             longest_delay: Duration::from_secs(20),
             longest_burst: Duration::from_secs(1),
             pauses: (Duration::from_secs(1), Duration::from_secs(60)),
@@ -253,17 +251,35 @@ impl Faults {
             let of_process = fault >= Fault::CrashBefore;
             let of_rival = matches!(fault, Fault::ConflictRival | Fault::RefusedRival | Fault::ShortPage);
             faults = faults.with(fault, if of_process { per_million / 10 } else { per_million * if of_rival { 4 } else { 1 } });
-            faults.of_rare[fault as usize] = if fault == Fault::Suspend { RARE / 10 } else { RARE };
         }
-        faults
+        let rare: Vec<_> = KeyKind::ALL.into_iter().filter(|key| !matches!(key, KeyKind::Log | KeyKind::Inbox)).collect();
+        faults.on(&rare, RARE)
+    }
+
+    /// Every fault of requests about these kinds of key, those of processes too, so often; only standstills a tenth as often, since they make a run long.
+    #[must_use]
+    pub fn on(mut self, keys: &[KeyKind], per_million: u32) -> Self {
+        for fault in Fault::ALL {
+            self = self.of(keys, &[fault], if fault == Fault::Suspend { per_million / 10 } else { per_million });
+        }
+        self
+    }
+
+    /// These faults of requests about these kinds of key so often, in millionths of those that they suit.
+    #[must_use]
+    pub fn of(mut self, keys: &[KeyKind], faults: &[Fault], per_million: u32) -> Self {
+        for key in keys {
+            for fault in faults {
+                self.shares[*key as usize][*fault as usize] = per_million;
+            }
+        }
+        self
     }
 
     /// With this fault so often, in millionths of the requests that it suits.
     #[must_use]
-    pub fn with(mut self, fault: Fault, per_million: u32) -> Self {
-        self.per_million[fault as usize] = per_million;
-        self.of_rare[fault as usize] = per_million;
-        self
+    pub fn with(self, fault: Fault, per_million: u32) -> Self {
+        self.of(&KeyKind::ALL, &[fault], per_million)
     }
 
     /// Without these faults.
@@ -275,8 +291,8 @@ impl Faults {
     /// What goes wrong with `request`, if anything.
     pub(crate) fn draw(&self, random: &mut Random, request: &Request) -> Option<Fault> {
         let mut left = u32::try_from(random.below(1_000_000)).expect("below a million");
-        let often = matches!(KeyKind::of(request.subject()), KeyKind::Log | KeyKind::Inbox);
-        for (fault, share) in Fault::ALL.iter().zip(if often { self.per_million } else { self.of_rare }) {
+        let shares = self.shares[KeyKind::of(request.subject()) as usize];
+        for (fault, share) in Fault::ALL.iter().zip(shares) {
             if left < share {
                 return fault.suits(request).then_some(*fault);
             }
@@ -335,13 +351,13 @@ impl Matrix {
 
 /// Which fault can meet which kind of key, in sweeps over workloads that use every kind.
 pub fn reachable() -> Vec<(Fault, KeyKind)> {
-    use KeyKind::{Blob, Descriptor, Head, Log};
+    use KeyKind::{Blob, Descriptor, Head, Inbox, Log};
     let mut cells = Vec::new();
-    for key in [Descriptor, Log, Blob, Head] {
+    for key in [Descriptor, Log, Inbox, Blob, Head] {
         for fault in Fault::ALL {
             let reached = match fault {
-                Fault::ShortPage => key == Log,
-                // The descriptor and the head are created by everybody who finds no store, at once.
+                Fault::ShortPage => matches!(key, Log | Inbox),
+                // The descriptor and the head are created by everybody who finds no store, at once; blobs are written without a condition.
                 Fault::ConflictAlone => key != Blob,
                 Fault::ConflictRival | Fault::RefusedRival => key == Log,
                 _ => true,

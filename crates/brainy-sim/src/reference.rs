@@ -44,6 +44,8 @@ pub(crate) struct Reference<M> {
     pub(crate) states: BTreeMap<u64, After>,
     /// The slot in which each number of each writer was decided.
     pub(crate) decided: HashMap<(WriterId, u64), u64>,
+    /// What each slot's header says of listings: the tail up to which it vouches, and the newest tail before a listing that it stands on.
+    pub(crate) scans: BTreeMap<u64, (u64, u64)>,
     pub(crate) machine: Arc<M>,
     /// What is wrong with the log itself.
     pub(crate) complaints: Vec<(&'static str, String)>,
@@ -66,6 +68,7 @@ pub(crate) fn replay<D: Domain>(domain: &D, witness: &Witness, horizon: u64) -> 
         by_op: HashMap::new(),
         states: BTreeMap::new(),
         decided: HashMap::new(),
+        scans: BTreeMap::new(),
         machine: domain.machine(),
         complaints: Vec::new(),
         batches: 0,
@@ -78,6 +81,8 @@ pub(crate) fn replay<D: Domain>(domain: &D, witness: &Witness, horizon: u64) -> 
         match record {
             Some(Ok(Some(record))) => {
                 replay.check(&record, *number);
+                let header = &record.header;
+                replay.reference.scans.insert(*number, (header.scan_base, header.scan_base.max(header.listed.unwrap_or(0))));
                 replay.apply(&record);
                 let summary = replay.reference.machine.summary();
                 replay.compare(&record, *number);

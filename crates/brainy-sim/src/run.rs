@@ -3,8 +3,8 @@
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use brainy_coordination::{Constants, Truncation};
-use brainy_storage::Store;
+use brainy_core::Clock;
+use brainy_storage::{Key, Store};
 
 use crate::checker::{self, Rules, Violation};
 use crate::domain::{Bank, Domain};
@@ -14,8 +14,9 @@ use crate::graph::Graph;
 use crate::history::History;
 use crate::random::Random;
 use crate::reference;
-use crate::scheduler::{End, Scheduler};
+use crate::scheduler::{End, Life, Scheduler};
 use crate::service::{self, MakeStore, Plan};
+use crate::shape::Shape;
 use crate::wire::{Latencies, Wire};
 
 /// What one seed came to.
@@ -59,61 +60,40 @@ pub fn fast() -> Connect {
 /// Runs `seed`: everything about the run follows from it.
 pub fn run_seed(seed: u64, settings: Settings, connect: &Connect) -> Report {
     let mut random = Random::new(seed, 0x5eed);
-    let padded = (random.below(3) == 0).then_some((8, 1_500));
+    let shape = Shape::of(seed, &mut random);
     // The engine costs more than all else together: one run in eight shows that its states agree too.
-    if random.below(8) == 0 {
-        run(seed, &mut random, settings, connect, Graph)
+    if shape.engine {
+        run(seed, &mut random, &shape, settings, connect, Graph)
     } else {
-        run(seed, &mut random, settings, connect, Bank { padded })
+        run(seed, &mut random, &shape, settings, connect, Bank { padded: shape.padded })
     }
 }
 
-fn constants(random: &mut Random, padded: bool) -> Constants {
-    let mut constants = Constants::new(if random.below(3) == 0 { Truncation::Tombstone } else { Truncation::Delete });
-    constants.scan_slots = *random.choose(&[1, 2, 8, 8]);
-    constants.horizon_slots = *random.choose(&[6, 20, 100, 1 << 20]);
-    if padded {
-        constants.inline_bytes = 1_024;
-    }
-    constants
-}
-
-fn run<D: Domain>(seed: u64, random: &mut Random, settings: Settings, connect: &Connect, domain: D) -> Report {
+fn run<D: Domain>(seed: u64, random: &mut Random, shape: &Shape, settings: Settings, connect: &Connect, domain: D) -> Report {
     let scheduler = Scheduler::new(seed);
     if settings.words {
         scheduler.trace().keep_words();
     }
     let wire = Wire::new(&scheduler, Latencies::S3);
-    let constants = constants(random, random.clone().below(2) == 0);
-    // Every tenth run is so small that its history can be searched for an order without the log.
-    let small = random.below(10) == 0;
-    let processes = if small { 2 + random.below(2) } else { 2 + random.below(5) };
-    let until = if small {
-        random.between(Duration::from_secs(4), Duration::from_secs(9))
-    } else {
-        random.between(Duration::from_secs(40), Duration::from_secs(120))
-    };
+    let Shape { constants, until, .. } = *shape;
     let plan = Arc::new(Plan {
         domain,
         history: History::default(),
         constants,
         until,
-        callers: if small { 1 } else { 1 + random.below(3) },
-        think: *random.choose(&[Duration::ZERO, Duration::from_millis(100), Duration::from_millis(600), Duration::from_millis(600)]),
-        churn: *random.choose(&[0, 0, 1, 3]),
-        clones: random.below(6) == 0,
+        callers: shape.callers,
+        think: shape.think,
+        churn: shape.churn,
+        clones: shape.clones,
+        doors: shape.doors,
         notebook: Mutex::default(),
     });
-    // Every third run is nearly calm: long stretches of ordinary work find other mistakes than storms.
-    let rate = *random.choose(&[2_000, 8_000, 20_000]);
-    let mut faults = Faults::all(rate);
-    faults.pauses.1 = *random.choose(&[Duration::from_secs(3), Duration::from_secs(60)]);
-    wire.set_faults(faults);
+    wire.set_faults(shape.faults.clone());
     let make_store: MakeStore = {
         let (wire, connect) = (wire.clone(), Arc::clone(connect));
         Arc::new(move |process| connect(&wire, process))
     };
-    for number in 0..processes {
+    for number in 0..shape.processes {
         let (plan, make_store) = (Arc::clone(&plan), Arc::clone(&make_store));
         let process =
             scheduler.process(format!("p{number}"), move |life| Box::pin(service::live(Arc::clone(&plan), Arc::clone(&make_store), life)));
@@ -121,6 +101,11 @@ fn run<D: Domain>(seed: u64, random: &mut Random, settings: Settings, connect: &
         let ppm = i64::try_from(random.below(2 * furthest.unsigned_abs())).unwrap_or(0) - furthest;
         scheduler.set_rate(process, i32::try_from(ppm).expect("a small number"));
         scheduler.start_after(process, random.between(Duration::ZERO, Duration::from_secs(3)));
+    }
+    if shape.unreadable > 0 {
+        let (wire, count) = (wire.clone(), shape.unreadable);
+        let vandal = scheduler.process("vandal", move |life| Box::pin(vandalize(wire.clone(), life, until, count)));
+        scheduler.start_after(vandal, Duration::from_secs(4));
     }
     let mut end = scheduler.run_for(until);
     wire.set_faults(Faults::none());
@@ -131,7 +116,7 @@ fn run<D: Domain>(seed: u64, random: &mut Random, settings: Settings, connect: &
     let witness = wire.witness();
     let events = std::mem::take(&mut *plan.history.events());
     let reference = reference::replay(&plan.domain, &witness, constants.horizon_slots);
-    let rules = Rules { scan_slots: constants.scan_slots, horizon: constants.horizon_slots, carried: 15 };
+    let rules = Rules { scan_slots: constants.scan_slots, horizon: constants.horizon_slots, carried: shape.carried };
     let mut violations = checker::check(&events, &reference, &witness, rules);
     if end != End::Idle {
         violations.push(Violation { property: "rest", text: format!("the run did not come to rest: {end:?}") });
@@ -155,5 +140,18 @@ fn run<D: Domain>(seed: u64, random: &mut Random, settings: Settings, connect: &
         searched: u64::from(searched.is_some()),
         violations,
         words: scheduler.trace().take_words(),
+    }
+}
+
+/// Lays intents into the inbox that nobody can read, each under a fresh writer's name.
+async fn vandalize(wire: Wire, life: Life, until: Duration, count: u64) {
+    let mut random = life.random();
+    let clock = life.clock();
+    for _ in 0..count {
+        clock.sleep(random.between(Duration::ZERO, until / 8)).await;
+        let base = wire.witness().tail();
+        let writer = format!("{:016x}{:016x}", random.bits(), random.bits());
+        let key = Key::new(format!("inbox/{base:020}/{writer}/{:020}", 1)).expect("digits make a key");
+        wire.plant(key, "nobody can read this".into());
     }
 }

@@ -36,6 +36,8 @@ pub(crate) struct Plan<D> {
     pub(crate) churn: u64,
     /// The first two processes were copied from one machine image: they draw the same identities.
     pub(crate) clones: bool,
+    /// Handles are opened, looked through and dropped again and again until the time is up.
+    pub(crate) doors: bool,
     /// Operations whose fate somebody else will ask for.
     pub(crate) notebook: Mutex<Vec<OpId>>,
 }
@@ -51,8 +53,13 @@ pub(crate) async fn live<D: Domain>(plan: Arc<Plan<D>>, make_store: MakeStore, l
     let copied = plan.clones && life.process().0 == 1;
     let entropy = life.entropy_of(if copied { ProcessId(0) } else { life.process() });
     let environment = Environment { store: make_store(life.process()), clock: Arc::new(clock.clone()), entropy: Arc::new(entropy) };
-    let Some(log) = open(&plan, &life, environment).await else { return };
     let mut random = life.random();
+    while plan.doors && life.scheduler().now() < plan.until {
+        let Some(log) = open(&plan, &life, environment.clone()).await else { return };
+        look(&plan, &log, &life, &mut random).await;
+        clock.sleep(random.between(Duration::ZERO, Duration::from_millis(100))).await;
+    }
+    let Some(log) = open(&plan, &life, environment).await else { return };
     let driven = log.clone();
     life.spawn(async move { drop(driven.run().await) });
     if random.below(2) == 0 {

@@ -211,6 +211,15 @@ impl Wire {
         change(&mut self.0.lock().bucket)
     }
 
+    /// Lays an object into the bucket from outside of the simulated world, under the witness's eyes.
+    pub fn plant(&self, key: brainy_storage::Key, body: bytes::Bytes) {
+        let at = self.0.scheduler.now();
+        let mut state = self.0.lock();
+        let request = Request::Put { key, body, condition: Precondition::None };
+        let response = state.bucket.execute(&request);
+        state.witness.see(at, &request, &response);
+    }
+
     /// What is in the bucket now, to come back to.
     pub fn snapshot(&self) -> Contents {
         self.look(Bucket::snapshot)

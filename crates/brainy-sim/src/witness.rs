@@ -24,6 +24,8 @@ pub struct SeenIntent {
     pub key: Key,
     /// The newest slot at that time.
     pub tail: u64,
+    /// Whether anybody can read it.
+    pub readable: bool,
 }
 
 /// The log's witness. What is deleted or rolled back later stays in its memory.
@@ -55,13 +57,18 @@ impl Witness {
                 Some(_) => {}
             }
         } else if name.starts_with("inbox/") {
-            let tail = self.slots.last_key_value().map_or(0, |(number, _)| *number);
-            self.intents.push(SeenIntent { key: key.clone(), tail });
+            let readable = brainy_core::codec::peek_kind(body) == Some(brainy_core::codec::ObjectKind::Intent as u8);
+            self.intents.push(SeenIntent { key: key.clone(), tail: self.tail(), readable });
         } else if name.starts_with("blob/") {
             self.blobs.insert(key.clone(), body.clone());
         } else if name == "brainy.json" {
             self.descriptor.get_or_insert_with(|| body.clone());
         }
+    }
+
+    /// The newest slot.
+    pub fn tail(&self) -> u64 {
+        self.slots.last_key_value().map_or(0, |(number, _)| *number)
     }
 
     /// Forgets the slots from `number` on: the bucket was put back to a time before they were.

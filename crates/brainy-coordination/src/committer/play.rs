@@ -46,6 +46,12 @@ pub(super) struct Play {
 }
 
 impl Play {
+    /// The name of its first transaction.
+    pub(super) const fn op(&self) -> OpId {
+        let Batch { writer, wseq, base, hash, .. } = self.batch;
+        OpId { writer, wseq, index: 0, base, hash }
+    }
+
     /// The same transactions under another name: what must never be done, for a mutant.
     pub(super) fn under(self, writer: WriterId, wseq: u64) -> Self {
         let batch = Batch::new(self.batch.store, writer, wseq, self.batch.base, self.batch.count, self.batch.contents.clone());

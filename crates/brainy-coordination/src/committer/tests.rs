@@ -227,3 +227,21 @@ fn inv_12_an_intent_whose_fate_is_unknown_leaves_its_batch_in_doubt_and_is_left_
     bench.clock.run(committer.post()).unwrap();
     assert!(bench.is_there(&key));
 }
+
+#[test]
+fn inv_5_the_blob_of_a_batch_that_the_last_winner_forms_is_written_before_its_slot() {
+    let bench = Bench::new();
+    let (orphan, _) = bench.batch(0, &Transaction::payload("orphan"), false);
+    bench.put(&keys::intent(&orphan.name()), seal_intent(&orphan));
+    let mut committer = Committer::new(bench.log.shared());
+    // It carried somebody, has nothing of its own, and goes on looking; meanwhile a caller comes.
+    committer.sequencing = Some(bench.clock.now());
+    let large = vec![7; 100_000];
+    let _pending = bench.log.submit(&Transaction::payload(large), bench.clock.now().after(Duration::from_secs(600))).unwrap();
+    let decided = bench.clock.run(committer.create(true)).unwrap();
+    assert!(matches!(decided, Some(Decided::Applied { slot: 1, .. })), "{decided:?}");
+    // Another replica can read all of it.
+    let open =
+        ChangeLog::open(bench.environment.clone(), Arc::new(NullMachine), LogOptions::default(), Moment::after_origin(Duration::MAX));
+    assert_eq!(bench.clock.run(open).unwrap().position().seq, 1);
+}

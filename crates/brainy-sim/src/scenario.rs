@@ -1,0 +1,90 @@
+//! A run that is written down, not drawn: what chance hardly ever brings about.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use brainy_coordination::{ChangeLog, Constants, Environment, LogOptions, NewStore, Outcome, Transaction, Truncation, create_store};
+use brainy_core::Clock;
+
+use crate::accounts::{Accounts, Command, Kind};
+use crate::checker::Violation;
+use crate::run::Connect;
+use crate::scheduler::{Life, Scheduler};
+use crate::wire::{Latencies, Wire};
+
+/// H of the store: few slots, so that a writer is soon forgotten.
+const HORIZON: u64 = 6;
+/// Slots that the third handle makes meanwhile: more than 2H.
+const MEANWHILE: u64 = 4 * HORIZON;
+/// When everybody wakes up: long after those slots.
+const LATER: Duration = Duration::from_secs(60);
+/// Longer than any request.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// A handle that wrote long ago and one that never wrote, while a third one moved the log on by more than 2H slots, without a fault: both commit at the first try,
+/// the one under a fresh identity, the other from the tail of today. What is broken if not is P10.
+pub fn sleepers(connect: &Connect) -> Vec<Violation> {
+    let scheduler = Scheduler::new(0);
+    let wire = Wire::new(&scheduler, Latencies::S3);
+    let results = Arc::new(Mutex::new(Vec::new()));
+    for (name, early, awaits) in [("wrote long ago", 1, LATER), ("never wrote", 0, LATER), ("goes on", MEANWHILE, Duration::ZERO)] {
+        let (wire, connect, results) = (wire.clone(), Arc::clone(connect), Arc::clone(&results));
+        let process = scheduler.process(name, move |life| {
+            let (store, results) = (connect(&wire, life.process()), Arc::clone(&results));
+            let environment = Environment { store, clock: Arc::new(life.clock()), entropy: Arc::new(life.entropy()) };
+            Box::pin(async move {
+                let result = sleeper(&life, environment, early, awaits).await;
+                results.lock().unwrap_or_else(PoisonError::into_inner).push((name, result));
+            })
+        });
+        scheduler.start_after(process, Duration::ZERO);
+    }
+    scheduler.run_for(LATER * 10);
+    scheduler.end();
+    let results = std::mem::take(&mut *results.lock().unwrap_or_else(PoisonError::into_inner));
+    let broken = |text| Violation { property: "P10", text };
+    let mut wrong: Vec<_> = results
+        .iter()
+        .filter_map(|(name, result)| result.as_ref().err().map(|text| broken(format!("the handle that {name}: {text}"))))
+        .collect();
+    if results.len() < 3 {
+        wrong.push(broken(format!("{} of 3 handles came to an end", results.len())));
+    }
+    wrong
+}
+
+/// Commits so many times at once, waits, looks at the tail, and commits once more.
+async fn sleeper(life: &Life, environment: Environment, early: u64, awaits: Duration) -> Result<(), String> {
+    let clock = life.clock();
+    let deadline = || clock.now().after(PATIENCE);
+    let mut constants = Constants::new(Truncation::Tombstone).with_horizon_slots(HORIZON);
+    constants.scan_slots = 8;
+    // Who finds it made already is as well served.
+    drop(create_store(&environment, &NewStore::new(Vec::new()).with_constants(constants), deadline()).await);
+    let machine = Arc::new(Accounts::default());
+    let log = ChangeLog::open(environment, machine, LogOptions::default(), deadline()).await.map_err(|error| error.to_string())?;
+    let driven = log.clone();
+    life.spawn(async move { drop(driven.run().await) });
+    let commit = async |unique: u64| {
+        let command = Command { unique, kind: Kind::Count, a: 2_000, b: 0, amount: 0 };
+        let pending = log.submit(&Transaction::payload(command.encode(0)), deadline()).map_err(|error| error.to_string())?;
+        match pending.outcome().await {
+            Ok(Outcome::Committed(_)) => Ok(()),
+            Ok(other) => Err(format!("commit {unique} ended as {other:?}")),
+            Err(error) => Err(error.to_string()),
+        }
+    };
+    for number in 0..early {
+        commit(u64::from(life.process().0) * 1_000 + number).await?;
+    }
+    if !awaits.is_zero() {
+        clock.sleep(awaits).await;
+        if early > 0 {
+            // Who knows the tail knows how long it was silent.
+            log.refresh(deadline()).await.map_err(|error| error.to_string())?;
+        }
+        commit(u64::from(life.process().0) * 1_000 + early).await?;
+    }
+    drop(log.close(deadline()).await);
+    Ok(())
+}

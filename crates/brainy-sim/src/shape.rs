@@ -1,0 +1,165 @@
+//! What kind of run a seed is: how many services, how long, and what goes wrong how often.
+
+use std::time::Duration;
+
+use brainy_coordination::{Constants, Truncation};
+
+use crate::fault::{Fault, Faults, KeyKind};
+use crate::random::Random;
+
+/// Slots of a cramped store: beside the largest own batch there is room for one stranger's of that size.
+const CRAMPED_SLOT_BYTES: u64 = 46_000;
+/// The largest batch of it: four callers' commands.
+const CRAMPED_BATCH_BYTES: u64 = 13_500;
+const CRAMPED_COMMAND_BYTES: usize = 3_000;
+/// Strangers that fit a slot where nothing is cramped, at least.
+const ROOMY: u64 = 13;
+
+/// Everything about a run but what its services draw themselves.
+#[derive(Clone, Debug)]
+pub(crate) struct Shape {
+    pub(crate) constants: Constants,
+    /// At least so many strangers' batches fit a slot.
+    pub(crate) carried: u64,
+    pub(crate) processes: u64,
+    pub(crate) until: Duration,
+    pub(crate) callers: u64,
+    pub(crate) think: Duration,
+    pub(crate) churn: u64,
+    pub(crate) clones: bool,
+    /// One command in so many is padded to so many bytes.
+    pub(crate) padded: Option<(u64, usize)>,
+    /// So many intents that nobody can read are laid into the inbox meanwhile.
+    pub(crate) unreadable: u64,
+    /// Handles are opened, looked through and dropped again and again.
+    pub(crate) doors: bool,
+    pub(crate) faults: Faults,
+    /// The engine instead of the bank: slower, and seldom.
+    pub(crate) engine: bool,
+}
+
+impl Shape {
+    /// The shape of `seed`: some seeds are of special kinds, most are ordinary.
+    pub(crate) fn of(seed: u64, random: &mut Random) -> Self {
+        match (seed % 8, seed / 8 % 4) {
+            (7, 0) => Self::crowd(random),
+            (3 | 7, _) => Self::birth(random),
+            (5, _) => Self::large(random),
+            _ => Self::ordinary(random),
+        }
+    }
+
+    /// Some services for a minute or two, now and then a short run whose history is searched for an order without the log.
+    fn ordinary(random: &mut Random) -> Self {
+        let padded = (random.below(3) == 0).then_some((8, 1_500));
+        let engine = random.below(8) == 0;
+        let small_inline = random.clone().below(2) == 0;
+        let mut constants = Constants::new(if random.below(3) == 0 { Truncation::Tombstone } else { Truncation::Delete });
+        constants.scan_slots = *random.choose(&[1, 2, 8, 8]);
+        constants.horizon_slots = *random.choose(&[6, 20, 100, 1 << 20]);
+        if small_inline {
+            constants.inline_bytes = 1_024;
+        }
+        let small = random.below(10) == 0;
+        let processes = if small { 2 + random.below(2) } else { 2 + random.below(5) };
+        let span = if small { (4, 9) } else { (40, 120) };
+        let until = random.between(Duration::from_secs(span.0), Duration::from_secs(span.1));
+        let callers = if small { 1 } else { 1 + random.below(3) };
+        let think = *random.choose(&[Duration::ZERO, Duration::from_millis(100), Duration::from_millis(600), Duration::from_millis(600)]);
+        let churn = *random.choose(&[0, 0, 1, 3]);
+        let clones = random.below(6) == 0;
+        // Every third run is nearly calm: long stretches of ordinary work find other mistakes than storms.
+        let mut faults = Faults::all(*random.choose(&[2_000, 8_000, 20_000]));
+        faults.pauses.1 = *random.choose(&[Duration::from_secs(3), Duration::from_secs(60)]);
+        Self {
+            constants,
+            carried: ROOMY,
+            processes,
+            until,
+            callers,
+            think,
+            churn,
+            clones,
+            padded,
+            unreadable: 0,
+            doors: false,
+            faults,
+            engine,
+        }
+    }
+
+    /// Many processes make a store at once and open it again and again, and everything goes wrong with what only then is written and read.
+    fn birth(random: &mut Random) -> Self {
+        // The shares of one kind of key add up to less than a million.
+        let faults = Faults::all(2_000)
+            .on(&[KeyKind::Descriptor], 12_000)
+            .of(&[KeyKind::Descriptor], &[Fault::Late], 250_000)
+            .of(&[KeyKind::Descriptor], &[Fault::ConflictAlone], 450_000)
+            .on(&[KeyKind::Head], 20_000)
+            .of(&[KeyKind::Head], &[Fault::Late, Fault::ConflictAlone], 250_000)
+            .of(&[KeyKind::Descriptor, KeyKind::Head], &[Fault::Suspend], 40_000);
+        Self {
+            processes: 8 + random.below(5),
+            until: random.between(Duration::from_secs(3), Duration::from_secs(6)),
+            doors: true,
+            faults,
+            ..Self::plain(random)
+        }
+    }
+
+    /// More writers than a log has room for, without a pause: they live by being carried.
+    fn crowd(random: &mut Random) -> Self {
+        // Few faults but those of intents: a writer that waits for a lost reply crowds nobody.
+        let faults = Faults::all(200).of(&[KeyKind::Inbox], &[Fault::Late, Fault::ConflictAlone], 30_000);
+        let mut shape = Self {
+            processes: 8 + random.below(5),
+            until: random.between(Duration::from_secs(20), Duration::from_secs(30)),
+            callers: 4,
+            think: Duration::ZERO,
+            unreadable: random.below(2) * 4,
+            faults,
+            ..Self::plain(random)
+        };
+        shape.constants.scan_slots = *random.choose(&[1, 2, 8]);
+        if random.below(2) == 0 {
+            shape.constants.slot_bytes = CRAMPED_SLOT_BYTES;
+            shape.constants.inline_bytes = CRAMPED_BATCH_BYTES;
+            shape.carried = 1;
+            shape.padded = Some((1, CRAMPED_COMMAND_BYTES));
+        }
+        shape
+    }
+
+    /// Every batch lies in a blob; what is written and listed beside the log fails often.
+    fn large(random: &mut Random) -> Self {
+        let faults = Faults::all(2_000)
+            .on(&[KeyKind::Blob], 12_000)
+            .on(&[KeyKind::Inbox], 35_000)
+            .of(&[KeyKind::Blob, KeyKind::Inbox], &[Fault::Suspend], 35_000)
+            .of(&[KeyKind::Blob, KeyKind::Inbox], &[Fault::Late, Fault::ConflictAlone], 120_000);
+        let mut shape = Self { padded: Some((1, 1_500)), faults, ..Self::plain(random) };
+        shape.constants.inline_bytes = 1_024;
+        shape.constants.scan_slots = 1;
+        shape
+    }
+
+    /// What the special kinds have in common.
+    fn plain(random: &mut Random) -> Self {
+        let truncation = *random.choose(&[Truncation::Delete, Truncation::Tombstone]);
+        Self {
+            constants: Constants::new(truncation),
+            carried: ROOMY,
+            processes: 3 + random.below(3),
+            until: random.between(Duration::from_secs(20), Duration::from_secs(40)),
+            callers: 2,
+            think: *random.choose(&[Duration::ZERO, Duration::from_millis(300)]),
+            churn: 0,
+            clones: false,
+            padded: None,
+            unreadable: 0,
+            doors: false,
+            faults: Faults::none(),
+            engine: false,
+        }
+    }
+}
