@@ -32,3 +32,28 @@ pub fn payload(first: usize, rows: &[Vec<f32>]) -> Vec<u8> {
     let operations: Vec<_> = rows.iter().enumerate().map(|(at, row)| put(noun(&format!("noun-{}", first + at), row))).collect();
     encode_operations(&operations)
 }
+
+/// Bytes of the metadata of a [`measured_noun`].
+pub const METADATA_BYTES: usize = 200;
+
+/// A noun with a vector and [`METADATA_BYTES`] of metadata: what the throughput goals are stated for.
+///
+/// # Panics
+/// The row is empty or not finite.
+pub fn measured_noun(id: &str, row: &[f32]) -> NounDraft {
+    let metadata = |text: &str| Metadata::from_value(&json!({ "text": text })).expect("a small object");
+    // Its length takes as many bytes whether the text has 100 characters or a few more.
+    let rest = METADATA_BYTES - metadata(&"x".repeat(100)).as_bytes().len();
+    let metadata = metadata(&"x".repeat(100 + rest));
+    small_noun(id).with_vector(Vector::new(row).expect("the rows are finite")).with_metadata(metadata)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_measured_noun_has_as_much_metadata_as_is_said() {
+        assert_eq!(measured_noun("noun-1", &[1.0]).metadata.as_bytes().len(), METADATA_BYTES);
+    }
+}

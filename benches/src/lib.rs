@@ -1,5 +1,6 @@
 #![doc = include_str!("../README.md")]
 
+mod contention;
 mod items;
 mod random;
 mod recall;
@@ -7,7 +8,8 @@ mod share;
 mod spread;
 mod vectors;
 
-pub use items::{noun, payload, put, small_noun};
+pub use contention::{Contest, Contested, Protocol, contest};
+pub use items::{METADATA_BYTES, measured_noun, noun, payload, put, small_noun};
 pub use random::Random;
 pub use recall::{DISTINCT_TOLERANCE, recall};
 pub use share::{COUNTER, RAISE_EVERY, Share, counter, work};
