@@ -139,8 +139,7 @@ pub fn contest(contest: &Contest) -> Contested {
     };
     clock.run(async {
         let mut all: FuturesUnordered<LocalBoxFuture<'_, ()>> = FuturesUnordered::new();
-        for writer in 0..contest.writers {
-            let log = &logs[writer];
+        for (writer, log) in logs.iter().enumerate() {
             all.push(Box::pin(async move { log.run().await.expect("nothing stops it") }));
             all.push(Box::pin(work(writer)));
         }
