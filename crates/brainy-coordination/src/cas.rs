@@ -4,6 +4,7 @@ use brainy_core::codec::{self, CodecError, FieldWriter, Fields};
 use brainy_core::{Entropy, Nonce};
 use brainy_storage::Standing;
 
+use crate::mutants::broken;
 use crate::protocol;
 
 /// How many earlier nonces a body names, so that a writer who was overwritten still finds that it took effect.
@@ -13,28 +14,30 @@ pub(crate) const NONCES: usize = 8;
 ///
 /// Without it equal bodies would have equal ETags, and a condition on one would hold for the other.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Marks {
+pub struct Marks {
     /// This body's own.
-    pub(crate) nonce: Nonce,
+    pub nonce: Nonce,
     /// Those of the bodies before, newest first; at most [`NONCES`].
-    pub(crate) before: Vec<Nonce>,
+    pub before: Vec<Nonce>,
 }
 
 impl Marks {
     /// Marks of a body that follows none.
-    pub(crate) fn first(entropy: &dyn Entropy) -> Self {
+    pub fn first(entropy: &dyn Entropy) -> Self {
         Self { nonce: Nonce::random(entropy), before: Vec::new() }
     }
 
     /// Marks of a body that overwrites the one with these. Every body has its own, one that is only tried again after a fresh read too.
-    #[cfg_attr(not(test), expect(dead_code, reason = "leases and collection are the first to swap such a body"))]
-    pub(crate) fn next(&self, entropy: &dyn Entropy) -> Self {
+    pub fn next(&self, entropy: &dyn Entropy) -> Self {
+        if broken!(DropNonce) {
+            return self.clone();
+        }
         let before = [self.nonce].into_iter().chain(self.before.iter().copied()).take(NONCES).collect();
         Self { nonce: Nonce::random(entropy), before }
     }
 
     /// What a body with these marks, found in place of the one marked `mine`, says about that one.
-    pub(crate) fn standing(&self, mine: Nonce) -> Standing {
+    pub fn standing(&self, mine: Nonce) -> Standing {
         if self.nonce == mine {
             Standing::Ours
         } else if self.before.contains(&mine) {

@@ -4,15 +4,17 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use brainy_core::codec::{self, ENVELOPE_BYTES, Fields, ObjectKind, REQUIRED};
-use brainy_core::{ContentHash, Epoch, Metric, Nonce, SequenceNumber, SetHash, StoreId, WriterId};
+use brainy_core::{ContentHash, Epoch, HolderId, Metric, Nonce, SequenceNumber, SetHash, StoreId, WriterId};
 use bytes::Bytes;
 
 use crate::batch::{Batch, BlobReference, Contents, Fence, Transaction, open_intent, seal_intent};
 use crate::cas::Marks;
 use crate::descriptor::{Constants, Descriptor, Space, Truncation};
 use crate::head::Head;
+use crate::lease::{Lease, Term};
 use crate::protocol::ProtocolOperation;
 use crate::slot::{self, Header, StatedSummary};
 use crate::token::OpId;
@@ -41,6 +43,20 @@ fn head() -> Head {
     head.tail_hint = 301;
     head.marks = marks();
     head
+}
+
+fn lease() -> Lease {
+    let term = Term {
+        store: STORE,
+        holder: HolderId::from_bytes([0x99; 16]),
+        token: 7,
+        ttl: Duration::from_secs(15),
+        note: "host a".into(),
+        since_ms: 1_767_225_600_000,
+    };
+    let mut lease = Lease::first(term, &brainy_core::SeededEntropy::new(1));
+    lease.marks = marks();
+    lease
 }
 
 fn operations() -> Vec<(&'static str, ProtocolOperation)> {
@@ -113,6 +129,7 @@ fn written() -> Vec<(&'static str, Vec<u8>)> {
     let mut files = vec![
         ("brainy.json", descriptor().encode()),
         ("head.bin", head().encode().to_vec()),
+        ("lease.bin", lease().encode().to_vec()),
         ("slot.bin", slot_object().to_vec()),
         ("batch_inline.bin", batch_inline().bytes.to_vec()),
         ("batch_blob.bin", batch_blob().bytes.to_vec()),
@@ -148,6 +165,7 @@ fn objects_are_written_as_they_always_were() {
 fn objects_are_read_as_they_always_were() {
     assert_eq!(Descriptor::decode(&read("brainy.json")).unwrap(), descriptor());
     assert_eq!(Head::decode(&read("head.bin")).unwrap(), head());
+    assert_eq!(Lease::decode(&read("lease.bin")).unwrap(), lease());
     let slot = slot::decode(&read("slot.bin").into()).unwrap();
     assert_eq!((slot.header, slot.batches), (header(), vec![batch_blob().bytes, batch_inline().bytes]));
     for (name, batch) in [("batch_inline.bin", batch_inline()), ("batch_blob.bin", batch_blob())] {
@@ -166,7 +184,8 @@ type Reads = fn(Vec<u8>) -> bool;
 
 #[test]
 fn no_prefix_and_no_flipped_byte_of_an_object_is_taken_for_one_or_panics() {
-    let readers: [(&str, Reads); 4] = [
+    let readers: [(&str, Reads); 5] = [
+        ("lease.bin", |bytes| Lease::decode(&bytes).is_ok()),
         ("intent.bin", |bytes| open_intent(&bytes.into()).is_ok()),
         ("brainy.json", |bytes| Descriptor::decode(&bytes).is_ok()),
         ("head.bin", |bytes| Head::decode(&bytes).is_ok()),

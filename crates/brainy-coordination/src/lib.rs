@@ -4,6 +4,7 @@
 mod apply;
 #[allow(unreachable_pub, missing_docs, reason = "the model reaches it through `internals`, under a feature")]
 mod batch;
+#[allow(unreachable_pub, reason = "the model reaches it through `internals`, under a feature")]
 mod cas;
 mod committer;
 mod confirmation;
@@ -21,6 +22,8 @@ mod inbox;
 #[doc(hidden)]
 pub mod internals;
 mod keys;
+#[allow(dead_code, unreachable_pub, missing_docs, reason = "the model reaches it through `internals`, under a feature")]
+mod lease;
 mod ledger;
 mod log;
 mod machine;

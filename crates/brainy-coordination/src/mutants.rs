@@ -92,6 +92,16 @@ mod switches {
         SlotWithoutBlob,
         /// A cancellation takes a number that was decided already.
         CancelWhatIsDecided,
+        /// A body that is overwritten keeps its nonce.
+        DropNonce,
+        /// A lease's next token follows from the lease object alone.
+        TokenFromLeaseAlone,
+        /// A lease is taken over before its life is up.
+        TakeOverTooEarly,
+        /// A lease that vanished is made again.
+        RemakeVanished,
+        /// A renewal without an answer counts.
+        ExtendUnconfirmed,
     }
 
     impl Mutant {

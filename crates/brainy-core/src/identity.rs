@@ -70,6 +70,10 @@ identity!(
     WriterId, 16
 );
 identity!(
+    /// Identity of whoever takes leases: one handle on a lock.
+    HolderId, 16
+);
+identity!(
     /// A fresh random mark in the body of an object that changes by compare-and-swap, so that equal bodies never have equal bytes.
     Nonce, 16
 );
@@ -103,6 +107,13 @@ impl StoreId {
 }
 
 impl WriterId {
+    /// A fresh identity.
+    pub fn random(entropy: &dyn Entropy) -> Self {
+        Self(draw(entropy))
+    }
+}
+
+impl HolderId {
     /// A fresh identity.
     pub fn random(entropy: &dyn Entropy) -> Self {
         Self(draw(entropy))

@@ -24,7 +24,7 @@ pub use codec::CodecError;
 pub use digest::SetHash;
 pub use error::ErrorKind;
 pub use filter::{Condition, Filter, FilterError, MAX_FILTER_DEPTH, MAX_FILTER_NODES, MAX_FILTER_PATH_BYTES};
-pub use identity::{ContentHash, Entropy, Nonce, OsEntropy, SeededEntropy, StoreId, WriterId};
+pub use identity::{ContentHash, Entropy, HolderId, Nonce, OsEntropy, SeededEntropy, StoreId, WriterId};
 pub use item::{Noun, NounDraft, Verb, VerbDraft};
 pub use metadata::{MAX_METADATA_BYTES, MAX_METADATA_DEPTH, Metadata, MetadataError};
 pub use metric::Metric;
