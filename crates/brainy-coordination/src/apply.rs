@@ -88,6 +88,12 @@ pub fn apply<M: StateMachine>(
         // INV-3: a batch of another store has no effect.
         if batch.store != state.store || !stands_next(last, &batch.name(), seq.get(), state.horizon()) {
             bits.resize(bits.len() + count, false);
+            if broken!(StaleTakesNumber) && last.map_or(0, |(wseq, _)| wseq) + 1 == batch.wseq {
+                let decision =
+                    Decision::Applied(vec![Verdict::Rejected(Rejection { operation: 0, code: Rejection::NOT_APPLICABLE }); count]);
+                let record = WriterRecord { wseq: batch.wseq, hash: Some(batch.hash), slot: seq.get(), first_ordinal, decision };
+                protocol.delta.writers.insert(batch.writer, record);
+            }
             continue;
         }
         let malformed = Verdict::Rejected(Rejection { operation: 0, code: Rejection::MALFORMED });
@@ -204,7 +210,7 @@ impl Overlay {
                 if op.writer == writer {
                     return Err(Rejection::NOT_APPLICABLE);
                 }
-                if slot.saturating_sub(op.base) > state.horizon() {
+                if slot.saturating_sub(op.base) > state.horizon() && !broken!(CancelAtAnyAge) {
                     return Ok(false);
                 }
                 self.decide(state, slot, op.writer, op.wseq, Decision::Cancelled)
@@ -259,7 +265,7 @@ impl Overlay {
     fn decide(&mut self, state: &LogState, slot: u64, writer: WriterId, wseq: u64, decision: Decision) -> Result<bool, u16> {
         match self.last(state, writer) {
             Some((last, _)) if wseq < last || (wseq == last && !broken!(CancelWhatIsDecided)) => Ok(false),
-            Some((last, _)) if wseq > last + 1 => Err(Rejection::NOT_APPLICABLE),
+            Some((last, _)) if wseq > last + 1 && !broken!(CancelOutOfTurn) => Err(Rejection::NOT_APPLICABLE),
             _ if wseq == 0 => Err(Rejection::NOT_APPLICABLE),
             _ => {
                 let record = WriterRecord { wseq, hash: None, slot, first_ordinal: 0, decision };

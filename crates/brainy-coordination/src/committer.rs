@@ -15,7 +15,8 @@ use futures_util::stream::FuturesUnordered;
 use futures_util::{FutureExt, StreamExt};
 
 use crate::batch::Transaction;
-use crate::committer::play::{Play, Writer};
+use crate::committer::play::Play;
+use crate::decide::{Decided, Identity};
 use crate::error::Error;
 use crate::helping::{self, IntentName, Scan, Stance, Step};
 use crate::inbox::{Found, Inbox, Left};
@@ -27,7 +28,6 @@ use crate::mutants::broken;
 use crate::pace::Pace;
 use crate::protocol::ProtocolOperation;
 use crate::queue::{Outcome, Pending, Withdrawal};
-use crate::tip::Decided;
 
 /// One try to create a slot, retries of its request included, takes at most this long before the log is read again.
 pub(crate) const ATTEMPT: Duration = Duration::from_secs(10);
@@ -63,7 +63,7 @@ struct Committer<'a, M: StateMachine> {
     shared: &'a Shared<M>,
     /// Whom its slots name; for people.
     creator: WriterId,
-    writer: Option<Writer>,
+    writer: Option<Identity>,
     play: Option<Play>,
     pace: Pace,
     /// The newest listing.
@@ -222,10 +222,6 @@ impl<'a, M: StateMachine> Committer<'a, M> {
             self.remove(vec![keys::intent(&play.batch.name())]);
         }
         match (&ended, &mut self.writer) {
-            (Ended::Decided(Decided::Applied { slot, .. }), Some(writer)) => {
-                writer.next = play.batch.wseq + 1;
-                writer.last_slot = *slot;
-            }
             (Ended::Decided(Decided::Withdrawn(_)), writer) if broken!(ResubmitAfterCancel) => {
                 *writer = None;
                 let play = play.under(WriterId::random(&*shared.reader.environment.entropy), 1);
@@ -233,8 +229,9 @@ impl<'a, M: StateMachine> Committer<'a, M> {
                 self.play = Some(play);
                 return;
             }
-            // INV-6: a number that was taken from us, and one that went stale, end the identity; so does one whose name is out and whose bytes never were.
-            (_, writer) => *writer = None,
+            (Ended::Decided(decided), writer) => *writer = writer.take().and_then(|writer| writer.after(play.batch.wseq, decided)),
+            // INV-6: a number whose name is out and whose bytes never were ends the identity.
+            (Ended::NotSent(_), writer) => *writer = None,
         }
         shared.ledger.finish(outcomes.clone());
         for (sent, outcome) in play.sent.into_iter().zip(outcomes) {

@@ -44,6 +44,43 @@ pub struct Scan {
     pub cut_at: Option<IntentName>,
 }
 
+/// A listing of the inbox under way: what is pending, in the order of the keys, until a slot is full of it or the listing ends.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Listing {
+    /// The tail that the creator had applied before it began.
+    pub tail: u64,
+    /// What was pending so far; its own apart.
+    pub names: Vec<IntentName>,
+    /// Where it was given up.
+    pub cut_at: Option<IntentName>,
+    bytes: u64,
+    limit: u64,
+}
+
+impl Listing {
+    /// One that is given up at the first pending intent beyond `limit` bytes.
+    pub const fn begin(tail: u64, limit: u64) -> Self {
+        Self { tail, names: Vec::new(), cut_at: None, bytes: 0, limit }
+    }
+
+    /// Takes the next key, of an object of `size` bytes, by somebody who stands at `state` and whose intents of identity `own` need no listing. Whether it is pending.
+    pub fn take(&mut self, state: &LogState, name: IntentName, size: u64, own: Option<WriterId>) -> bool {
+        if !is_pending(state, &name, state.position + 1) {
+            if broken!(CountDeadKeys) {
+                self.bytes += size;
+            }
+            return false;
+        }
+        if self.bytes >= self.limit {
+            self.cut_at = Some(name);
+        } else if Some(name.writer) != own {
+            self.bytes += size;
+            self.names.push(name);
+        }
+        true
+    }
+}
+
 /// What the next slot is to carry.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Plan {
@@ -74,7 +111,7 @@ pub fn is_pending(state: &LogState, name: &IntentName, slot: u64) -> bool {
 /// Whether an intent can never take effect after `state`, which must be confirmed: anybody may delete it.
 pub fn is_dead(state: &LogState, name: &IntentName) -> bool {
     let stale = (state.position + 1).saturating_sub(name.base) > state.horizon();
-    stale || last_of(state, name.writer).is_some_and(|(wseq, slot)| name.wseq <= wseq || slot > name.base)
+    (stale && !broken!(KeepStaleKeys)) || last_of(state, name.writer).is_some_and(|(wseq, slot)| name.wseq <= wseq || slot > name.base)
 }
 
 /// A writer's newest decided number, and the slot that decided it.
@@ -99,6 +136,9 @@ pub fn plan(state: &LogState, own: Option<WriterId>, scan: Option<&Scan>, room: 
     let (unreadable, mut readable): (Vec<&Listed>, Vec<&Listed>) = pending.partition(|listed| listed.unreadable);
     if broken!(NewestFirst) {
         readable.reverse();
+    }
+    if broken!(WriterOrder) {
+        readable.sort_by_key(|listed| listed.name.writer);
     }
     let mut left = room;
     let fits = readable.iter().take_while(|listed| {

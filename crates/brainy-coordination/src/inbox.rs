@@ -11,8 +11,9 @@ use futures_util::{StreamExt, TryStreamExt};
 
 use crate::apply::LoadedBatch;
 use crate::batch::{Batch, open_intent};
+use crate::decide::is_leftover;
 use crate::error::Error;
-use crate::helping::{IntentName, Listed, Scan, is_dead, is_pending};
+use crate::helping::{IntentName, Listed, Listing, Scan, is_dead};
 use crate::keys;
 use crate::log::Shared;
 use crate::machine::StateMachine;
@@ -73,35 +74,34 @@ impl Inbox {
         let environment = &shared.reader.environment;
         // INV-20: the tail is read before the listing begins.
         let tail = shared.tip.lock().await.state.position;
-        let mut found = Found { scan: Scan { tail, ..Scan::default() }, ..Found::default() };
-        let mut names = Vec::new();
-        let mut bytes = 0;
+        let mut found = Found::default();
+        let mut listing = Listing::begin(tail, shared.descriptor.constants.slot_bytes);
         let mut after = None;
         loop {
             let page = environment.list(&keys::inbox(), after.as_ref(), PAGE, deadline).await?.value;
             let tip = shared.tip.lock().await;
             for entry in &page.entries {
                 let Some(name) = keys::intent_name(&entry.key) else { continue };
-                if is_pending(&tip.state, &name, tip.next().get()) {
-                    if bytes >= shared.descriptor.constants.slot_bytes {
-                        found.scan.cut_at = Some(name);
+                if listing.take(&tip.state, name, entry.size, own) {
+                    if listing.cut_at.is_some() {
                         break;
                     }
-                    if Some(name.writer) != own {
-                        bytes += entry.size;
-                        names.push(name);
-                    }
-                } else if is_leftover(&tip, &name, shared.descriptor.constants.scan_slots) && found.dead.len() < MOST_REMOVED {
+                } else if tip.is_firm()
+                    && is_leftover(&tip.state, &name, shared.descriptor.constants.scan_slots)
+                    && found.dead.len() < MOST_REMOVED
+                {
                     found.dead.push(entry.key.clone());
                 }
             }
             prune(&mut shared.inbox.lock(), &tip);
-            if !page.more || found.scan.cut_at.is_some() {
+            if !page.more || listing.cut_at.is_some() {
                 break;
             }
             let Some(last) = page.entries.last() else { break };
             after = Some(last.key.clone());
         }
+        let Listing { names, cut_at, .. } = listing;
+        found.scan = Scan { tail, cut_at, ..Scan::default() };
         let unknown: Vec<_> = {
             let known = shared.inbox.lock();
             names.iter().filter(|name| !known.contains_key(name)).copied().collect()
@@ -148,11 +148,6 @@ pub(crate) enum Left {
     There,
     /// It may lie there, or may come there still: the store did not say.
     InDoubt(Error),
-}
-
-/// Whether anybody may remove an intent: it is decided at a position that is confirmed, and its owner had time to do it.
-fn is_leftover(tip: &Tip, name: &IntentName, k: u64) -> bool {
-    tip.is_firm() && is_dead(&tip.state, name) && name.base.saturating_add(2 * k) < tip.state.position
 }
 
 fn prune(known: &mut BTreeMap<IntentName, Known>, tip: &Tip) {

@@ -3,7 +3,8 @@
 pub use crate::apply::{LoadedBatch, Staged, apply};
 pub use crate::batch::{Batch, BlobReference, Contents, decode_transactions};
 pub use crate::cas::Marks;
-pub use crate::helping::{IntentName, Listed, Plan, Scan, is_dead, is_pending, keeps_scan_rule, last_of, plan, stands_next};
+pub use crate::decide::{Answer, Decided, Identity, Told, Watch, answer_of, decision_of, is_leftover, tell};
+pub use crate::helping::{IntentName, Listed, Listing, Plan, Scan, is_dead, is_pending, keeps_scan_rule, last_of, plan, stands_next};
 pub use crate::lease::decide::{Belief, Seen, Sight, Step, Turn, believed_for, next_token, renewed_after, step, turn, watched_for};
 pub use crate::lease::{Lease, Term};
 pub use crate::mutants::Mutant;

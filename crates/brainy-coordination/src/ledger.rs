@@ -5,11 +5,9 @@ use std::sync::Mutex;
 
 use brainy_core::WriterId;
 
-use crate::machine::Verdict;
-use crate::mutants::broken;
-use crate::queue::{Outcome, Withdrawal};
-use crate::state::Decision;
-use crate::tip::{Decided, Tip};
+use crate::decide::{Answer, Decided, answer_of};
+use crate::queue::Outcome;
+use crate::tip::Tip;
 use crate::token::{OpId, Receipt};
 
 /// So many outcomes of its own a handle keeps for callers who come back, and those of its last batch in any case.
@@ -78,28 +76,13 @@ impl Ledger {
 
 /// What became of transaction `op` of a batch that was decided so.
 pub(crate) fn outcome_of(op: OpId, decided: &Decided, tip: &Tip) -> Outcome {
-    match decided {
-        Decided::Applied { slot, first_ordinal, decision: Decision::Applied(verdicts) } => match verdicts.get(op.index as usize) {
-            Some(Verdict::Rejected(_)) if broken!(AcknowledgeByPresence) => {
-                let seq = brainy_core::SequenceNumber::new(*slot).expect("batches are applied in slots from 1");
-                let version = brainy_core::Version { epoch: tip.state.epoch, seq, ordinal: first_ordinal + op.index };
-                Outcome::Committed(Receipt::new(op, version, None, tip.token_of(*slot)))
-            }
-            Some(Verdict::Effective { changed }) => {
-                let version = brainy_core::Version {
-                    epoch: tip.state.epoch,
-                    seq: brainy_core::SequenceNumber::new(*slot).expect("batches are applied in slots from 1"),
-                    ordinal: first_ordinal + op.index,
-                };
-                Outcome::Committed(Receipt::new(op, version, Some(*changed), tip.token_of(*slot)))
-            }
-            Some(Verdict::Rejected(rejection)) => Outcome::Rejected(Withdrawal::Precondition { op, rejection: *rejection }),
-            None => Outcome::Rejected(Withdrawal::Foreign { op }),
-        },
-        Decided::Withdrawn(Decision::Refused) => Outcome::Rejected(Withdrawal::Refused { op }),
-        Decided::Applied { .. } | Decided::Withdrawn(_) => Outcome::Rejected(Withdrawal::Cancelled { op }),
-        Decided::Foreign => Outcome::Rejected(Withdrawal::Foreign { op }),
-        Decided::Stale => Outcome::Rejected(Withdrawal::Stale { op }),
+    match answer_of(op, decided) {
+        Answer::Committed { slot, ordinal, changed } => {
+            let seq = brainy_core::SequenceNumber::new(slot).expect("batches are applied in slots from 1");
+            let version = brainy_core::Version { epoch: tip.state.epoch, seq, ordinal };
+            Outcome::Committed(Receipt::new(op, version, changed, tip.token_of(slot)))
+        }
+        Answer::Rejected(withdrawal) => Outcome::Rejected(withdrawal),
     }
 }
 
@@ -108,6 +91,7 @@ mod tests {
     use brainy_core::ContentHash;
 
     use super::*;
+    use crate::queue::Withdrawal;
 
     #[test]
     fn a_handle_remembers_its_last_outcomes_within_a_bound() {

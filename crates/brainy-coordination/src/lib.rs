@@ -8,6 +8,8 @@ mod batch;
 mod cas;
 mod committer;
 mod confirmation;
+#[allow(unreachable_pub, missing_docs, reason = "the model reaches it through `internals`, under a feature")]
+mod decide;
 mod descriptor;
 mod environment;
 mod error;

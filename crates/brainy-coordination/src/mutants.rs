@@ -41,6 +41,17 @@ mod switches {
                 /// All of them.
                 pub const ALL: &'static [Self] = &[$(Self::$name,)*];
 
+                /// Those that the model is asked to show, and not the simulator: they need a coincidence of few slots.
+                pub const OF_THE_MODEL: &'static [Self] = &[
+                    Self::WriterOrder,
+                    Self::CountDeadKeys,
+                    Self::KeepStaleKeys,
+                    Self::StaleTakesNumber,
+                    Self::CancelAtAnyAge,
+                    Self::CancelOutOfTurn,
+                    Self::StaleAtHalf,
+                ];
+
                 /// Its name.
                 pub const fn name(self) -> &'static str {
                     match self {
@@ -102,6 +113,20 @@ mod switches {
         RemakeVanished,
         /// A renewal without an answer counts.
         ExtendUnconfirmed,
+        /// Intents are carried in the order of their writers.
+        WriterOrder,
+        /// Keys of decided intents count towards the end of a listing.
+        CountDeadKeys,
+        /// Keys of stale intents stay, unless their writer's number has passed them.
+        KeepStaleKeys,
+        /// A batch that is too old decides its number all the same.
+        StaleTakesNumber,
+        /// A cancellation counts however old what it cancels.
+        CancelAtAnyAge,
+        /// A cancellation takes a number whose predecessor is not decided. It breaks no promise: decision 0003 says why it is refused all the same.
+        CancelOutOfTurn,
+        /// What was not decided within half of H is said never to take effect.
+        StaleAtHalf,
     }
 
     impl Mutant {

@@ -4,6 +4,7 @@ use brainy_core::{Moment, SequenceNumber};
 use brainy_storage::{Get, GetOptions};
 
 use crate::batch::{Batch, Transaction};
+use crate::decide::{Told, tell};
 use crate::error::Error;
 use crate::keys;
 use crate::ledger::{Remembered, outcome_of};
@@ -13,7 +14,6 @@ use crate::mutants::broken;
 use crate::protocol::ProtocolOperation;
 use crate::queue::{Outcome, Withdrawal};
 use crate::slot::{self, Slot};
-use crate::tip::{Decided, Tip};
 use crate::token::{OpId, Receipt};
 
 /// A live owner looks so often whether its own batch was decided.
@@ -42,9 +42,9 @@ impl<M: StateMachine> ChangeLog<M> {
         let mut cancelled = false;
         loop {
             match self.look_up(op, deadline).await? {
-                Told::Outcome(outcome) => return Ok(outcome),
-                Told::InSlots => return self.resolve_from_slots(op, deadline).await,
-                Told::Open => {}
+                Look::Outcome(outcome) => return Ok(outcome),
+                Look::InSlots => return self.resolve_from_slots(op, deadline).await,
+                Look::Open => {}
             }
             // A cancellation that the log refused (a number that no writer of ours would use) would be refused again.
             if cancelled || shared.options.read_only || shared.queue.closed().is_some() || clock.now() >= deadline {
@@ -64,28 +64,20 @@ impl<M: StateMachine> ChangeLog<M> {
     }
 
     /// What the state at the tail tells.
-    async fn look_up(&self, op: OpId, deadline: Moment) -> Result<Told, Error> {
+    async fn look_up(&self, op: OpId, deadline: Moment) -> Result<Look, Error> {
         let shared = self.shared();
         let mut tip = shared.lock_tip(deadline).await?;
         let caught_up = shared.reader.catch_up(&mut tip, deadline).await;
         shared.publish(&tip);
         caught_up?;
         tip.check()?;
-        if let Some(outcome) = known(&tip, op) {
-            return Ok(Told::Outcome(outcome));
-        }
-        let age = tip.state.position.saturating_sub(op.base);
-        let horizon = tip.state.horizon();
-        if tip.state.writer(op.writer).is_some_and(|record| record.wseq > op.wseq) {
-            Ok(Told::InSlots)
-        } else if age > horizon.saturating_mul(2) {
-            Err(Error::OutsideWindow { op })
-        } else if age > horizon {
-            // INV-6: older than the horizon and never decided: it is stale for ever.
-            Ok(Told::Outcome(Outcome::Rejected(Withdrawal::Stale { op })))
-        } else {
-            Ok(Told::Open)
-        }
+        Ok(match tell(&tip.state, op) {
+            Told::Decided(decided) => Look::Outcome(outcome_of(op, &decided, &tip)),
+            Told::InSlots => Look::InSlots,
+            Told::Stale => Look::Outcome(Outcome::Rejected(Withdrawal::Stale { op })),
+            Told::Outside => return Err(Error::OutsideWindow { op }),
+            Told::Open => Look::Open,
+        })
     }
 
     /// A writer's older number: found in the first slot that embeds it, by the verdict bits that its header or one of the next D states.
@@ -138,7 +130,7 @@ impl<M: StateMachine> ChangeLog<M> {
 }
 
 /// What a look at the tail tells of an operation.
-enum Told {
+enum Look {
     Outcome(Outcome),
     /// It was decided, and a later number of its writer since: only the slots know how.
     InSlots,
@@ -156,13 +148,4 @@ fn ordinal_of(slot: &Slot, op: OpId) -> Option<u32> {
         first = u32::saturating_add(first, batch.count);
     }
     None
-}
-
-/// What the state itself tells.
-fn known(tip: &Tip, op: OpId) -> Option<Outcome> {
-    match tip.decision_of(op) {
-        Some(Decided::Foreign) if tip.state.writer(op.writer).is_some_and(|record| record.wseq > op.wseq) => None,
-        Some(Decided::Stale) | None => None,
-        Some(decided) => Some(outcome_of(op, &decided, tip)),
-    }
 }

@@ -8,15 +8,15 @@ use bytes::Bytes;
 
 use crate::apply::{self, LoadedBatch, Staged};
 use crate::confirmation::Confirmation;
+use crate::decide::{Decided, Watch};
 use crate::descriptor::{Descriptor, RULES};
 use crate::error::Error;
 use crate::helping::{CROWD_SLOTS, CROWD_STRANGERS, Plan, keeps_scan_rule};
 use crate::keys;
 use crate::machine::{StateMachine, Summary};
 use crate::make::Known;
-use crate::mutants::broken;
 use crate::slot::{self, Header, Slot, StatedSummary};
-use crate::state::{Decision, LogState};
+use crate::state::LogState;
 use crate::token::{OpId, Token};
 
 /// So many hashes of past slots a handle remembers, to tell a token of a rolled-back future from a known one.
@@ -36,7 +36,7 @@ pub(crate) struct Tip {
     /// Slots were read that a power cut might take back.
     pub(crate) unsettled: bool,
     /// The own batch in play, and how it was decided, noted in the very slot that decides it: the state may forget it later.
-    watched: Option<(OpId, Option<Decided>)>,
+    watched: Option<Watch>,
     /// A panic left the machine between two slots.
     torn: bool,
     /// Hashes of the last slots, oldest first; the newest is that of `state.position`.
@@ -51,19 +51,6 @@ pub(crate) struct Tip {
     scan_slots: u64,
     /// Slots whose creator broke the scan rule.
     pub(crate) breaches: u64,
-}
-
-/// How a batch of this handle was decided.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Decided {
-    /// Applied in this slot.
-    Applied { slot: u64, first_ordinal: u32, decision: Decision },
-    /// Cancelled or refused by another writer.
-    Withdrawn(Decision),
-    /// Another batch has our number: our id is shared, ours never applied, nor will it.
-    Foreign,
-    /// Too old to apply in any later slot.
-    Stale,
 }
 
 impl Tip {
@@ -256,8 +243,8 @@ impl Tip {
         if self.diverged.is_some_and(|(seq, _)| staged.overrides.contains(&seq)) {
             self.diverged = None;
         }
-        if let Some((op, None)) = self.watched {
-            self.watched = Some((op, self.decision_of(op)));
+        if let Some(watched) = &mut self.watched {
+            watched.note(&self.state);
         }
         self.torn = false;
     }
@@ -303,32 +290,12 @@ impl Tip {
 
     /// From here on, notes how the batch of `op` is decided.
     pub(crate) fn watch(&mut self, op: OpId) {
-        self.watched = Some((op, self.decision_of(op)));
+        self.watched = Some(Watch::new(&self.state, op));
     }
 
     /// How the watched batch was decided, if it was.
     pub(crate) fn decision(&self) -> Option<&Decided> {
-        self.watched.as_ref().and_then(|(_, decided)| decided.as_ref())
-    }
-
-    /// What became of an operation's batch, if the state tells. An older number than the writer's newest is [`Decided::Foreign`] only to its owner, who
-    /// looks after every slot (see [`Self::watch`]): a resolver has to look into the slots. So is [`Decided::Stale`]: to anybody who looks later, the state
-    /// may only have forgotten the writer.
-    pub(crate) fn decision_of(&self, op: OpId) -> Option<Decided> {
-        let record = self.state.writer(op.writer).filter(|record| record.wseq >= op.wseq);
-        match record {
-            Some(record) if record.wseq > op.wseq => Some(Decided::Foreign),
-            Some(record) => Some(match (&record.decision, record.hash) {
-                (Decision::Applied(_), Some(hash)) if hash == op.hash || broken!(HashNotInOpId) => {
-                    Decided::Applied { slot: record.slot, first_ordinal: record.first_ordinal, decision: record.decision.clone() }
-                }
-                (Decision::Applied(_), _) => Decided::Foreign,
-                (withdrawn, _) => Decided::Withdrawn(withdrawn.clone()),
-            }),
-            // INV-6: a batch whose base lies more than H slots before every slot still to come never takes effect.
-            None if self.next().get().saturating_sub(op.base) > self.state.horizon() => Some(Decided::Stale),
-            None => None,
-        }
+        self.watched.as_ref().and_then(|watched| watched.decided.as_ref())
     }
 }
 

@@ -7,6 +7,7 @@ use bytes::Bytes;
 use crate::apply::LoadedBatch;
 use crate::batch::{self, Batch, BlobReference, Contents};
 use crate::committer::{ATTEMPT, Committer, may_pass};
+use crate::decide::Identity;
 use crate::error::Error;
 use crate::machine::StateMachine;
 use crate::mutants::broken;
@@ -15,15 +16,6 @@ use crate::token::OpId;
 
 /// A batch is closed at about so many bytes; a single larger transaction makes one of its own.
 const BATCH_BYTES: usize = 4 << 20;
-
-/// Under which identity a handle writes. (writer, wseq) binds to one byte string for ever; one batch is in play at a time.
-#[derive(Debug)]
-pub(super) struct Writer {
-    id: WriterId,
-    pub(super) next: u64,
-    /// The slot of its newest decided batch, or the base of its first.
-    pub(super) last_slot: u64,
-}
 
 /// A batch that was closed and is not decided yet.
 pub(super) struct Play {
@@ -84,7 +76,8 @@ impl<M: StateMachine> Committer<'_, M> {
             }
         }
         let mut tip = self.tip().await;
-        let Some(writer) = &self.writer else { return Ok(()) };
+        // Others may have moved the tip meanwhile: the next round makes a fresh identity.
+        let Some(writer) = self.writer.as_ref().filter(|writer| !writer.is_aged(&tip.state)) else { return Ok(()) };
         let base = tip.state.position;
         let picked = shared.queue.pick(shared.reader.environment.clock.now(), BATCH_BYTES);
         let overrides_digest = picked.overrides_digest();
@@ -122,8 +115,7 @@ impl<M: StateMachine> Committer<'_, M> {
         if !shared.queue.overrides_digest() {
             tip.check()?;
         }
-        let aged = |writer: &Writer| tip.state.position.saturating_sub(writer.last_slot) > tip.state.horizon();
-        if self.writer.as_ref().is_some_and(aged) && !broken!(ReuseIdAfterH) {
+        if self.writer.as_ref().is_some_and(|writer| writer.is_aged(&tip.state)) {
             self.writer = None;
         }
         if self.writer.is_none() {
@@ -136,7 +128,7 @@ impl<M: StateMachine> Committer<'_, M> {
             }
             tip.check_next()?;
             let id = WriterId::random(&*environment.entropy);
-            self.writer = Some(Writer { id, next: 1, last_slot: tip.state.position });
+            self.writer = Some(Identity::new(id, tip.state.position));
         }
         Ok(())
     }

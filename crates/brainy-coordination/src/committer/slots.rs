@@ -12,6 +12,7 @@ use crate::apply::{self, LoadedBatch, Staged};
 use crate::batch::Contents;
 use crate::committer::play::Play;
 use crate::committer::{ATTEMPT, Committer};
+use crate::decide::Decided;
 use crate::error::Error;
 use crate::helping::{self, Plan};
 use crate::keys;
@@ -19,7 +20,7 @@ use crate::machine::{StateMachine, Verdict};
 use crate::mutants::broken;
 use crate::slot::Header;
 use crate::state::Decision;
-use crate::tip::{Decided, Tip};
+use crate::tip::Tip;
 
 /// Kept free in a slot for the next header, beyond the size of the last one.
 const HEADER_SLACK_BYTES: u64 = 16 << 10;

@@ -343,7 +343,7 @@ fn inv_6_a_slow_owner_learns_what_the_state_has_forgotten_since() {
     bench.clock.run(bench.reader.catch_up(&mut away, far())).unwrap();
     assert!(away.state.writer(batch.writer).is_none());
     let decided = away.decision();
-    assert!(matches!(decided, Some(crate::tip::Decided::Applied { slot: 1, .. })), "INV-6: {decided:?}");
+    assert!(matches!(decided, Some(crate::decide::Decided::Applied { slot: 1, .. })), "INV-6: {decided:?}");
 }
 
 #[test]
@@ -352,7 +352,7 @@ fn a_batch_under_our_number_that_is_not_ours_is_no_verdict_of_ours() {
     let (ours, theirs) = (bench.batch(1, &[plus()]), bench.batch(1, &[plus(), plus()]));
     bench.tip.watch(crate::token::OpId { writer: ours.writer, wseq: 1, index: 0, base: 0, hash: ours.hash });
     bench.next_is(slot::encode(&bench.header(), &[theirs.bytes])).unwrap();
-    assert_eq!(bench.tip.decision(), Some(&crate::tip::Decided::Foreign));
+    assert_eq!(bench.tip.decision(), Some(&crate::decide::Decided::Foreign));
 }
 
 #[test]

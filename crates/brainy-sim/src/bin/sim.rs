@@ -158,8 +158,8 @@ fn print_sweep(sweep: &Sweep, thin: &[(Fault, KeyKind, u64)]) {
 }
 
 fn run_mutants(wanted: &Wanted) -> bool {
-    let chosen: Vec<_> =
-        Mutant::ALL.iter().copied().filter(|mutant| wanted.only.as_deref().is_none_or(|only| only == mutant.name())).collect();
+    let ours = Mutant::ALL.iter().copied().filter(|mutant| !Mutant::OF_THE_MODEL.contains(mutant));
+    let chosen: Vec<_> = ours.filter(|mutant| wanted.only.as_deref().is_none_or(|only| only == mutant.name())).collect();
     let verdicts = mutants(wanted.from, threads(), &fast(), &chosen);
     let most = verdicts.iter().map(|verdict| verdict.tried).max().unwrap_or(0);
     // The rules unbroken pass every seed that was used against them.
