@@ -9,19 +9,20 @@ use crate::descriptor::{Constants, Truncation};
 /// INV-9: a 404, a create's success, a slot read or a helped acknowledgement counts only if its own reply's time is less than G/4 after the last
 /// `ctl/head` read (or counted 404) that showed boundary ≤ position. Times are the store's: a local clock stops while a machine is suspended.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Confirmation {
+pub struct Confirmation {
     truncation: Truncation,
     trusted_ms: u64,
     confirmed_at: Option<StoreTime>,
 }
 
 impl Confirmation {
-    pub(crate) const fn new(constants: &Constants) -> Self {
+    /// Nothing is confirmed yet.
+    pub const fn new(constants: &Constants) -> Self {
         Self { truncation: constants.truncation, trusted_ms: constants.grace_ms / 4, confirmed_at: None }
     }
 
     /// Whether a reply with this time on it counts as it is; else `ctl/head` has to be read after it.
-    pub(crate) fn counts(&self, reply: Option<StoreTime>) -> bool {
+    pub fn counts(&self, reply: Option<StoreTime>) -> bool {
         match self.truncation {
             Truncation::Tombstone => true,
             Truncation::Delete => match (self.confirmed_at, reply) {
@@ -32,7 +33,7 @@ impl Confirmation {
     }
 
     /// A `ctl/head` read with this time showed boundary ≤ position, or a 404 that counts had it.
-    pub(crate) fn confirm(&mut self, reply: Option<StoreTime>) {
+    pub fn confirm(&mut self, reply: Option<StoreTime>) {
         // Front ends' clocks differ a little: confirmation never moves back.
         self.confirmed_at = self.confirmed_at.max(reply);
     }

@@ -3,9 +3,14 @@
 pub use crate::apply::{LoadedBatch, Staged, apply};
 pub use crate::batch::{Batch, BlobReference, Contents, decode_transactions};
 pub use crate::cas::Marks;
+pub use crate::confirmation::Confirmation;
 pub use crate::decide::{Answer, Decided, Identity, Told, Watch, answer_of, decision_of, is_leftover, tell};
+pub use crate::garbage::{
+    BlobName, Bounds, ManifestName, SegmentName, Sighting, can_be_given_up, deletable, is_blob_garbage, is_reachable, is_segment_garbage,
+    is_unpublishable, next_bounds,
+};
 pub use crate::helping::{IntentName, Listed, Listing, Plan, Scan, is_dead, is_pending, keeps_scan_rule, last_of, plan, stands_next};
 pub use crate::lease::decide::{Belief, Seen, Sight, Step, Turn, believed_for, next_token, renewed_after, step, turn, watched_for};
 pub use crate::lease::{Lease, Term};
 pub use crate::mutants::Mutant;
-pub use crate::state::{Decision, LogDelta, LogState, WriterRecord};
+pub use crate::state::{Decision, LogDelta, LogState, Publication, WriterRecord};

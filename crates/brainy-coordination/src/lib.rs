@@ -7,12 +7,15 @@ mod batch;
 #[allow(unreachable_pub, reason = "the model reaches it through `internals`, under a feature")]
 mod cas;
 mod committer;
+#[allow(unreachable_pub, reason = "the model reaches it through `internals`, under a feature")]
 mod confirmation;
 #[allow(unreachable_pub, missing_docs, reason = "the model reaches it through `internals`, under a feature")]
 mod decide;
 mod descriptor;
 mod environment;
 mod error;
+#[allow(unreachable_pub, dead_code, reason = "the model reaches it through `internals`, under a feature")]
+mod garbage;
 #[cfg(test)]
 mod golden;
 mod head;
