@@ -6,6 +6,7 @@ mod random;
 mod recall;
 mod share;
 mod spread;
+mod tally;
 mod vectors;
 
 pub use contention::{Contest, Contested, Protocol, contest};
@@ -14,4 +15,5 @@ pub use random::Random;
 pub use recall::{DISTINCT_TOLERANCE, recall};
 pub use share::{COUNTER, RAISE_EVERY, Share, counter, work};
 pub use spread::{Spread, percentile};
+pub use tally::{Counted, Tally};
 pub use vectors::{DIMENSION, Vectors};

@@ -3,9 +3,10 @@
 //! `cargo run --release -p brainy-benches --bin contention -- [--writers 1,2,4,8,16,32,64] [--think-ms 0,300,1000] [--protocols helping,plain]`
 //! `  [--seeds 1,2,3,4,5] [--seconds N] [--threads N] [--json] [--check]`
 //!
-//! Each writer has one batch of ten puts in play (384 components, 200 bytes of metadata), an engine of its own without a vector index, and does not follow the
-//! log but by its own commits. Requests take log-normal times like S3's; both protocols draw from the same streams. 120 virtual seconds without
-//! think time, 300 with. `--json`: one line for each setting and protocol, else a table. `--check`: fails where a goal is missed.
+//! Each writer has one batch of ten puts in play (384 components, 200 bytes of metadata) and does not follow the log but by its own commits. Committers, codec and
+//! log are those that ship; what is replicated is counted only. Requests take log-normal times like S3's; both protocols draw from the same streams. 120 virtual
+//! seconds without think time, 300 with. `--json`: one line for each setting and protocol as soon as its seeds are done, else a table at the end. On standard
+//! error: progress, then every goal that these settings can be held to and whether it is met. `--check`: fails where one is missed.
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a bench talks to people")]
 
 use std::collections::BTreeMap;
@@ -17,6 +18,7 @@ use std::time::Duration;
 
 use brainy_benches::{Contest, Contested, Protocol, Spread, contest, percentile};
 use brainy_coordination::Constants;
+use brainy_storage::Usage;
 use brainy_testkit::Latencies;
 use serde_json::{Map, Value, json};
 
@@ -124,11 +126,8 @@ fn run(plan: &Plan) -> bool {
             settings.extend(plan.protocols.iter().map(|&protocol| (think, writers, protocol)));
         }
     }
-    let mut found = measure(plan, &settings);
-    let rows: Vec<Row> = settings.iter().map(|setting| row(plan, *setting, &found.remove(setting).expect("every setting ran"))).collect();
-    if plan.json {
-        rows.iter().for_each(|row| println!("{}", row.to_json()));
-    } else {
+    let rows = measure(plan, &settings);
+    if !plan.json {
         print_table(&rows);
     }
     let goals = goals(&rows);
@@ -141,11 +140,12 @@ fn run(plan: &Plan) -> bool {
     missed == 0 || !plan.check
 }
 
-/// Every setting with every seed, on as many threads as allowed; the largest contests first, so that no thread is left with one at the end.
-fn measure(plan: &Plan, settings: &[Setting]) -> BTreeMap<Setting, Vec<Contested>> {
+/// Every setting with every seed, on as many threads as allowed; the largest contests first, so that no thread is left with one at the end. With `--json` a
+/// setting's line is printed as soon as its seeds are done. The rows come in the order of the settings.
+fn measure(plan: &Plan, settings: &[Setting]) -> Vec<Row> {
     let mut work: Vec<(Setting, u64)> = settings.iter().flat_map(|setting| plan.seeds.iter().map(|seed| (*setting, *seed))).collect();
     work.sort_by_key(|((_, writers, protocol), _)| (std::cmp::Reverse(*writers), protocol.name()));
-    let (next, found) = (AtomicUsize::new(0), Mutex::new(BTreeMap::<Setting, Vec<Contested>>::new()));
+    let (next, found) = (AtomicUsize::new(0), Mutex::new(Found::default()));
     std::thread::scope(|scope| {
         for _ in 0..plan.threads.min(work.len()) {
             scope.spawn(|| {
@@ -154,12 +154,45 @@ fn measure(plan: &Plan, settings: &[Setting]) -> BTreeMap<Setting, Vec<Contested
                     let (think, span) = (Duration::from_millis(think), Duration::from_secs(seconds(plan, think)));
                     let contested = contest(&Contest { protocol, writers, think, span, seed, latencies: Latencies::S3 });
                     let mut found = found.lock().expect("no thread panics while it holds this lock");
-                    found.entry(setting).or_default().push(contested);
+                    found.take(plan, setting, contested);
+                    eprintln!(
+                        "{}/{} {} writers, think {} ms, {}, seed {seed}",
+                        found.done,
+                        work.len(),
+                        writers,
+                        setting.0,
+                        protocol.name()
+                    );
                 }
             });
         }
     });
-    found.into_inner().expect("every thread ended")
+    let mut rows = found.into_inner().expect("every thread ended").rows;
+    settings.iter().map(|setting| rows.remove(setting).expect("every setting ran")).collect()
+}
+
+/// What came out so far.
+#[derive(Default)]
+struct Found {
+    done: usize,
+    seeds: BTreeMap<Setting, Vec<Contested>>,
+    rows: BTreeMap<Setting, Row>,
+}
+
+impl Found {
+    fn take(&mut self, plan: &Plan, setting: Setting, contested: Contested) {
+        self.done += 1;
+        let seeds = self.seeds.entry(setting).or_default();
+        seeds.push(contested);
+        if seeds.len() < plan.seeds.len() {
+            return;
+        }
+        let row = row(plan, setting, &self.seeds.remove(&setting).unwrap_or_default());
+        if plan.json {
+            println!("{}", row.to_json());
+        }
+        self.rows.insert(setting, row);
+    }
 }
 
 fn seconds(plan: &Plan, think_ms: u64) -> u64 {
@@ -169,6 +202,7 @@ fn seconds(plan: &Plan, think_ms: u64) -> u64 {
 fn row(plan: &Plan, (think_ms, writers, protocol): Setting, seeds: &[Contested]) -> Row {
     let of = |value: &dyn Fn(&Contested) -> f64| Spread::of(&seeds.iter().map(value).collect::<Vec<_>>());
     let batches = |one: &Contested| one.waits.len() as f64;
+    let each = |requests: fn(&Usage) -> u64| of(&move |one| one.requests(requests) as f64 / batches(one));
     let wait = |share| of(&move |one| percentile(&one.waits, share) as f64 / 1e3);
     Row {
         writers,
@@ -178,10 +212,10 @@ fn row(plan: &Plan, (think_ms, writers, protocol): Setting, seeds: &[Contested])
         p50_ms: wait(0.5),
         p99_ms: wait(0.99),
         max_ms: wait(1.0),
-        put_per_batch: of(&|one| one.usage.put.requests() as f64 / batches(one)),
-        get_per_batch: of(&|one| one.usage.get.requests() as f64 / batches(one)),
-        list_per_batch: of(&|one| one.usage.list.requests() as f64 / batches(one)),
-        usd_per_million_batches: of(&|one| one.usage.dollars() * 1e6 / batches(one)),
+        put_per_batch: each(|usage| usage.put.requests()),
+        get_per_batch: each(|usage| usage.get.requests()),
+        list_per_batch: each(|usage| usage.list.requests()),
+        usd_per_million_batches: of(&|one| one.dollars() * 1e6 / batches(one)),
         max_slots_waited: seeds.iter().map(|one| one.max_slots_waited).max().expect("a seed at least"),
     }
 }

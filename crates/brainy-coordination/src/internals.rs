@@ -5,6 +5,7 @@ pub use crate::batch::{Batch, BlobReference, Contents, decode_transactions};
 pub use crate::cas::Marks;
 pub use crate::confirmation::Confirmation;
 pub use crate::decide::{Answer, Decided, Identity, Told, Watch, answer_of, decision_of, is_leftover, tell};
+pub use crate::decoding::SharedDecoding;
 pub use crate::garbage::{
     BlobName, Bounds, ManifestName, SegmentName, Sighting, can_be_given_up, deletable, is_blob_garbage, is_reachable, is_segment_garbage,
     is_unpublishable, next_bounds,

@@ -11,6 +11,8 @@ mod committer;
 mod confirmation;
 #[allow(unreachable_pub, missing_docs, reason = "the model reaches it through `internals`, under a feature")]
 mod decide;
+#[allow(unreachable_pub, reason = "benches reach it through `internals`, under a feature")]
+mod decoding;
 mod descriptor;
 mod environment;
 mod error;

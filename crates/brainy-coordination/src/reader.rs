@@ -13,6 +13,7 @@ use futures_util::StreamExt;
 
 use crate::apply::{self, LoadedBatch};
 use crate::batch::{self, Batch, Contents, Transaction};
+use crate::decoding;
 use crate::environment::Environment;
 use crate::error::Error;
 use crate::keys;
@@ -130,10 +131,10 @@ impl<M: StateMachine> Reader<M> {
         if slot::is_tombstone(&object.bytes) {
             return Err(Error::Truncated { boundary: seq.get(), position: seq.get() - 1 });
         }
-        let slot = slot::decode(&object.bytes).map_err(|error| Error::bytes(&key, error))?;
+        let slot = decoding::slot(&object.bytes).map_err(|error| Error::bytes(&key, error))?;
         let mut batches = Vec::with_capacity(slot.batches.len());
         for bytes in &slot.batches {
-            batches.push(match Batch::decode(bytes) {
+            batches.push(match decoding::batch(bytes) {
                 Err(error @ CodecError::Unsupported { .. }) => return Err(Error::bytes(&key, error)),
                 Err(_) => LoadedBatch::Undecodable,
                 Ok(batch) => {
@@ -157,7 +158,7 @@ impl<M: StateMachine> Reader<M> {
         deadline: Moment,
     ) -> Result<Option<Result<Vec<Result<Transaction, CodecError>>, CodecError>>, Error> {
         match &batch.contents {
-            Contents::Inline(list) => Ok(Some(batch::decode_transactions(list, batch.count))),
+            Contents::Inline(list) => Ok(Some(decoding::transactions(list, batch.count))),
             Contents::Blob(reference) => {
                 let key = keys::blob(batch.base, batch.writer, batch.wseq, reference.hash);
                 let Get::Found(object) = self.environment.read(&key, GetOptions::whole(), deadline).await?.value else { return Ok(None) };
