@@ -12,11 +12,18 @@ use crate::{Result, cargo, machine, minio, ministack};
 /// So many seeds fill each reachable cell of the fault matrix a thousand times.
 const SIMULATED_SEEDS: &str = "10000";
 
+/// So many seeds over the real S3 client take less than a minute.
+const SEEDS_OVER_HTTP: &str = "1000";
+/// So many seeds of the long sweep make …
+const LONG_SWEEP_SEEDS: &str = "40000";
+/// … at least so many requests.
+const LONG_SWEEP_REQUESTS: &str = "50000000";
+
 /// How much is run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Extent {
     Usual,
-    /// The long run on the whole data set too.
+    /// The long run on the whole data set and the long sweep of the simulator too.
     Full,
 }
 
@@ -93,6 +100,8 @@ pub(crate) fn run(extent: Extent) -> Summary {
     let sim = ["run", "--profile", "test", "--package", "brainy-sim", "--bin", "sim", "--"];
     let slice = [&sim[..], &["--seeds", SIMULATED_SEEDS, "--least", "1000"]].concat();
     report.cargo(Group::Simulation, "simulator, every fault on every kind of key it can reach", &slice, &[]);
+    let http = [&sim[..], &["--store", "http", "--seeds", SEEDS_OVER_HTTP]].concat();
+    report.cargo(Group::Simulation, "simulator, under the real S3 client", &http, &[]);
     report.cargo(Group::Simulation, "simulator, broken rules", &[&sim[..], &["--mutants"]].concat(), &[]);
     report.step(Group::Minio, "test-minio", || match minio::way()? {
         Some(way) => with(&|programs| minio::run(&way, programs)),
@@ -105,6 +114,20 @@ pub(crate) fn run(extent: Extent) -> Summary {
     });
     if extent == Extent::Full {
         report.step(Group::Long, "example, 8 services, whole data set, release", long_run);
+        let sweep = [
+            "run",
+            "--release",
+            "--package",
+            "brainy-sim",
+            "--bin",
+            "sim",
+            "--",
+            "--seeds",
+            LONG_SWEEP_SEEDS,
+            "--requests",
+            LONG_SWEEP_REQUESTS,
+        ];
+        report.cargo(Group::Long, "simulator, 50 million requests, release", &sweep, &[]);
     }
     print!("\n{}", report.table());
     report.summary

@@ -43,7 +43,7 @@ cargo xtask COMMAND
                         the example, test-minio, test-s3; --full adds the long run on the whole data set
                         (BRAINY_DATA, or ../shared/data/debian-packages)
   sim [ARGS]            the simulator, in release; ARGS are
-                          --seeds N|A..B, --store fast, --least N, --trace, --json: runs seeds
+                          --seeds N|A..B, --store fast|http, --least N, --requests N, --trace, --json: runs seeds
                           --mutants, --only NAME: breaks each rule and shows which promise notices
   bench [ARGS]          the benchmarks; ARGS go to criterion
   data FROM TO          makes the sample in the repository (TO) from the whole data set (FROM)

@@ -237,7 +237,26 @@ impl Wire {
 
     /// Sends `request` for `process`: at the first poll, not before. Dropping the future abandons the reply, not the request.
     pub fn send(&self, process: ProcessId, request: Request) -> impl Future<Output = Delivered> + Send + 'static {
-        Sending { wire: self.clone(), process, request: Some(request), flight: None }
+        self.send_within(process, request, self.client_timeout())
+    }
+
+    /// [`Self::send`] by a client that gives the request up after so long.
+    pub fn send_within(
+        &self,
+        process: ProcessId,
+        request: Request,
+        patience: Duration,
+    ) -> impl Future<Output = Delivered> + Send + 'static {
+        Sending { wire: self.clone(), process, request: Some(request), patience, flight: None }
+    }
+
+    /// How long clients wait who do not say how long.
+    pub fn client_timeout(&self) -> Duration {
+        self.0.lock().latencies.client_timeout
+    }
+
+    pub(crate) fn scheduler(&self) -> &Scheduler {
+        &self.0.scheduler
     }
 }
 
@@ -258,7 +277,7 @@ impl Inner {
     }
 
     /// Sends a request; none if its process died over it.
-    fn launch(&self, process: ProcessId, request: Request) -> Option<u64> {
+    fn launch(&self, process: ProcessId, request: Request, patience: Duration) -> Option<u64> {
         let (number, plan) = {
             let mut guard = self.lock();
             let state = &mut *guard;
@@ -271,7 +290,7 @@ impl Inner {
             let sent = Sent { process, number, of_process: *of_process, key, request: &request };
             let scripted = state.script.as_mut().and_then(|script| script(&sent));
             let fault = scripted.or_else(|| state.faults.draw(&mut state.random, &request));
-            (number, self.plan(state, number, key, request, fault, process))
+            (number, self.plan(state, number, (key, request, patience), fault, process))
         };
         if let Some((span, suspended)) = plan.pause {
             self.scheduler.pause(process, span, suspended);
@@ -299,7 +318,8 @@ impl Inner {
     }
 
     /// Decides what becomes of a request and notes it as a flight.
-    fn plan(&self, state: &mut State, number: u64, key: KeyKind, request: Request, fault: Option<Fault>, process: ProcessId) -> Plan {
+    fn plan(&self, state: &mut State, number: u64, sent: (KeyKind, Request, Duration), fault: Option<Fault>, process: ProcessId) -> Plan {
+        let (key, request, timeout) = sent;
         let now = self.scheduler.now();
         let random = &mut state.random;
         let latency = state.latencies.draw(random, &request);
@@ -308,7 +328,7 @@ impl Inner {
         let longest = state.faults.longest_delay;
         // Delays of every size: tenths of a second as often as tens of seconds.
         let extra = Random::log_normal(random, longest / 30, longest).min(longest * 2);
-        let mut plan = Plan { timeout: state.latencies.client_timeout, sent: true, ..Plan::default() };
+        let mut plan = Plan { timeout, sent: true, ..Plan::default() };
         plan.restart = random.between(Duration::ZERO, state.faults.restart_within);
         let (mut told, mut effects, mut crash_on_reply, mut request) = (Told::Answer, 1, false, request);
         let burst = state.bursts.get(&key).is_some_and(|until| *until > now);
@@ -566,6 +586,7 @@ struct Sending {
     wire: Wire,
     process: ProcessId,
     request: Option<Request>,
+    patience: Duration,
     flight: Option<u64>,
 }
 
@@ -575,7 +596,7 @@ impl Future for Sending {
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Delivered> {
         let this = &mut *self;
         if let Some(request) = this.request.take() {
-            this.flight = this.wire.0.launch(this.process, request);
+            this.flight = this.wire.0.launch(this.process, request, this.patience);
         }
         // Whose process died over it is not polled again.
         let Some(number) = this.flight else { return Poll::Pending };

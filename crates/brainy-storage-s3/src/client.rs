@@ -5,10 +5,12 @@ use std::time::Duration;
 use brainy_core::ErrorKind;
 use brainy_storage::{Operation, StoreError};
 use http::uri::Authority;
-use object_store::RetryConfig;
 use object_store::aws::{AmazonS3, AmazonS3Builder, S3ConditionalPut};
+use object_store::client::HttpClient;
+use object_store::{BackoffConfig, RetryConfig};
 
 use crate::S3Options;
+use crate::noted::Noted;
 use crate::transport::Transport;
 
 /// How often a bulk request is repeated.
@@ -28,21 +30,36 @@ pub(crate) struct Clients {
 impl Clients {
     pub(crate) fn new(options: &S3Options) -> Result<Self, StoreError> {
         options.validate()?;
+        let secure = options.bucket_url()?.scheme() == "https";
+        let transport = |silence| {
+            let transport = Transport::new(secure, options.connect_timeout, silence);
+            transport
+                .map(HttpClient::new)
+                .map_err(|reason| StoreError::new(ErrorKind::Unavailable, Operation::Open, options.location(), reason))
+        };
+        Self::over(options, transport, BackoffConfig::default())
+    }
+
+    /// The clients over transports that give up after so long a silence.
+    pub(crate) fn over(
+        options: &S3Options,
+        transport: impl Fn(Duration) -> Result<HttpClient, StoreError>,
+        backoff: BackoffConfig,
+    ) -> Result<Self, StoreError> {
+        options.validate()?;
         let once = RetryConfig { max_retries: 0, retry_timeout: options.request_timeout, ..RetryConfig::default() };
-        let patient = RetryConfig { max_retries: BULK_RETRIES, retry_timeout: BULK_RETRY_TIME, ..RetryConfig::default() };
+        let patient = RetryConfig { max_retries: BULK_RETRIES, retry_timeout: BULK_RETRY_TIME, backoff };
         Ok(Self {
-            coordination: client(options, once, options.request_timeout, true)?,
-            bulk: client(options, patient, options.bulk_timeout, false)?,
+            coordination: client(options, transport(options.request_timeout)?, once, true)?,
+            bulk: client(options, transport(options.bulk_timeout)?, patient, false)?,
         })
     }
 }
 
-fn client(options: &S3Options, retry: RetryConfig, silence: Duration, single_deletes: bool) -> Result<AmazonS3, StoreError> {
+fn client(options: &S3Options, transport: HttpClient, retry: RetryConfig, single_deletes: bool) -> Result<AmazonS3, StoreError> {
     let failed = |kind, reason: String| StoreError::new(kind, Operation::Open, options.location(), reason);
     let url = options.bucket_url()?;
     let authority: Authority = url.authority().parse().map_err(|_| failed(ErrorKind::Invalid, "endpoint: it names no host".to_owned()))?;
-    let transport = Transport::new(authority, url.scheme() == "https", options.connect_timeout, silence)
-        .map_err(|reason| failed(ErrorKind::Unavailable, reason))?;
     let mut builder = AmazonS3Builder::new();
     for (key, value) in options.ambient() {
         builder = builder.with_config(*key, value);
@@ -67,5 +84,8 @@ fn client(options: &S3Options, retry: RetryConfig, silence: Duration, single_del
         builder = builder.with_sse_kms_encryption(key_id);
     }
     // `object_store`'s own message may repeat what it was given.
-    builder.with_http_connector(transport).build().map_err(|_| failed(ErrorKind::Invalid, "the S3 options do not make a client".to_owned()))
+    builder
+        .with_http_connector(Noted::new(transport, authority))
+        .build()
+        .map_err(|_| failed(ErrorKind::Invalid, "the S3 options do not make a client".to_owned()))
 }

@@ -3,7 +3,10 @@
 mod client;
 mod foreign;
 mod note;
+mod noted;
 mod options;
+#[cfg(feature = "simulation")]
+pub mod simulation;
 mod store;
 mod transport;
 mod verdict;

@@ -47,7 +47,11 @@ impl S3Store {
     /// As [`S3Options::validate`]; kind `Unavailable` if the endpoint is `https` and the system's root certificates cannot be read.
     pub fn open(options: S3Options) -> Result<Self, StoreError> {
         let clients = Clients::new(&options)?;
-        Ok(Self(Backend::Own(Box::new(Bucket { options, clients }))))
+        Ok(Self::with_clients(options, clients))
+    }
+
+    pub(crate) fn with_clients(options: S3Options, clients: Clients) -> Self {
+        Self(Backend::Own(Box::new(Bucket { options, clients })))
     }
 
     /// The store that [`S3Options::from_url`] and the process's `AWS_*` variables describe.

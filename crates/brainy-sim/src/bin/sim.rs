@@ -4,16 +4,18 @@
 use std::process::ExitCode;
 
 use brainy_coordination::internals::Mutant;
-use brainy_sim::{Fault, KeyKind, Settings, Sweep, fast, mutants, reachable, run_seed, sweep};
+use brainy_sim::{Connect, Failed, Fault, KeyKind, Settings, Sweep, fast, http, mutants, reachable, run_seed, sweep};
 use serde_json::{Value, json};
 
 const HELP: &str = "\
-sim [--seeds N|A..B] [--store fast] [--least N] [--trace] [--json]
+sim [--seeds N|A..B] [--store fast|http] [--least N] [--requests N] [--trace] [--json]
 sim --mutants [--only NAME] [--json]
 
   --seeds N|A..B   seeds 0 to N, or A to B (without B); 200 if not said
-  --store fast     over the fast store
+  --store fast     over the fast store; the default
+  --store http     over the simulated S3, with the real client above it: some three times slower
   --least N        fail if a fault met a kind of key that it can reach fewer than N times
+  --requests N     fail if there were fewer requests than N
   --trace          print what happens; for one seed
   --mutants        break each rule in turn and show which promise notices
   --only NAME      only this rule
@@ -26,10 +28,23 @@ struct Wanted {
     from: u64,
     to: u64,
     least: u64,
+    requests: u64,
     json: bool,
     trace: bool,
     mutants: bool,
     only: Option<String>,
+    http: bool,
+}
+
+impl Wanted {
+    fn connect(&self) -> Connect {
+        if self.http { http() } else { fast() }
+    }
+
+    /// What was said of the store, for whoever repeats a run.
+    fn store(&self) -> &'static str {
+        if self.http { " --store http" } else { "" }
+    }
 }
 
 fn main() -> ExitCode {
@@ -52,7 +67,7 @@ fn main() -> ExitCode {
 }
 
 fn parse(words: &[String]) -> Result<Wanted, String> {
-    let mut wanted = Wanted { from: 0, to: 200, least: 0, json: false, trace: false, mutants: false, only: None };
+    let mut wanted = Wanted { from: 0, to: 200, least: 0, requests: 0, json: false, trace: false, mutants: false, only: None, http: false };
     let mut words = words.iter();
     while let Some(word) = words.next() {
         let mut value = || words.next().ok_or_else(|| format!("{word} wants a value"));
@@ -66,10 +81,12 @@ fn parse(words: &[String]) -> Result<Wanted, String> {
                 };
             }
             "--store" => match value()?.as_str() {
-                "fast" => {}
+                "fast" => wanted.http = false,
+                "http" => wanted.http = true,
                 other => return Err(format!("{other} is no store of the simulator")),
             },
             "--least" => wanted.least = number(value()?)?,
+            "--requests" => wanted.requests = number(value()?)?,
             "--json" => wanted.json = true,
             "--trace" => wanted.trace = true,
             "--mutants" => wanted.mutants = true,
@@ -87,7 +104,7 @@ fn threads() -> usize {
 fn run_traced(wanted: &Wanted) -> bool {
     let mut good = true;
     for seed in wanted.from..wanted.to {
-        let report = run_seed(seed, Settings { words: true }, &fast());
+        let report = run_seed(seed, Settings { words: true }, &wanted.connect());
         report.words.iter().for_each(|line| println!("{line}"));
         for violation in &report.violations {
             println!("seed {seed}: {}: {}", violation.property, violation.text);
@@ -98,14 +115,18 @@ fn run_traced(wanted: &Wanted) -> bool {
 }
 
 fn run_sweep(wanted: &Wanted) -> bool {
-    let sweep = sweep(wanted.from, wanted.to, threads(), &fast());
+    let sweep = sweep(wanted.from, wanted.to, threads(), &wanted.connect());
     let thin = thin(&sweep, wanted.least);
     if wanted.json {
-        println!("{}", as_json(&sweep, &thin));
+        println!("{}", as_json(wanted, &sweep, &thin));
     } else {
-        print_sweep(&sweep, &thin);
+        print_sweep(wanted, &sweep, &thin);
     }
-    sweep.violations.is_empty() && thin.is_empty()
+    let enough = sweep.matrix.requests() >= wanted.requests;
+    if !enough {
+        eprintln!("sim: {} requests are fewer than {}", sweep.matrix.requests(), wanted.requests);
+    }
+    sweep.violations.is_empty() && thin.is_empty() && enough
 }
 
 /// Cells of the matrix that are reachable and below `least`.
@@ -114,13 +135,21 @@ fn thin(sweep: &Sweep, least: u64) -> Vec<(Fault, KeyKind, u64)> {
     cells.filter(|(_, _, count)| *count < least).collect()
 }
 
-fn as_json(sweep: &Sweep, thin: &[(Fault, KeyKind, u64)]) -> Value {
+/// The command that shows what `seed` did.
+fn replay(wanted: &Wanted, seed: u64) -> String {
+    format!("cargo xtask sim --seeds {seed}..{}{} --trace", seed + 1, wanted.store())
+}
+
+fn as_json(wanted: &Wanted, sweep: &Sweep, thin: &[(Fault, KeyKind, u64)]) -> Value {
     let faults: serde_json::Map<_, _> =
         Fault::ALL.iter().map(|fault| (fault.name().to_owned(), json!(sweep.matrix.of_fault(*fault)))).collect();
     let violations: Vec<_> = sweep
         .violations
         .iter()
-        .map(|failed| json!({ "seed": failed.seed, "property": failed.violation.property, "text": failed.violation.text }))
+        .map(|failed| {
+            let Failed { seed, violation } = failed;
+            json!({ "seed": seed, "property": violation.property, "text": violation.text, "replay": replay(wanted, *seed) })
+        })
         .collect();
     let thin: Vec<_> = thin.iter().map(|(fault, key, count)| json!([fault.name(), key.name(), count])).collect();
     json!({
@@ -129,7 +158,7 @@ fn as_json(sweep: &Sweep, thin: &[(Fault, KeyKind, u64)]) -> Value {
     })
 }
 
-fn print_sweep(sweep: &Sweep, thin: &[(Fault, KeyKind, u64)]) {
+fn print_sweep(wanted: &Wanted, sweep: &Sweep, thin: &[(Fault, KeyKind, u64)]) {
     let keys: Vec<_> = KeyKind::ALL.into_iter().filter(|key| sweep.matrix.requests_to(*key) > 0).collect();
     let row = |name: &str, cells: &mut dyn Iterator<Item = String>| {
         let cells: Vec<_> = cells.map(|cell| format!("{cell:>10}")).collect();
@@ -145,7 +174,7 @@ fn print_sweep(sweep: &Sweep, thin: &[(Fault, KeyKind, u64)]) {
     }
     for failed in sweep.violations.iter().take(SHOWN) {
         println!("seed {}: {}: {}", failed.seed, failed.violation.property, failed.violation.text);
-        println!("  replay: cargo xtask sim --seeds {}..{} --trace", failed.seed, failed.seed + 1);
+        println!("  replay: {}", replay(wanted, failed.seed));
     }
     println!("seeds       {} ({} of them twice, with equal traces)", sweep.seeds, sweep.repeated);
     println!("requests    {}", sweep.matrix.requests());
@@ -160,10 +189,10 @@ fn print_sweep(sweep: &Sweep, thin: &[(Fault, KeyKind, u64)]) {
 fn run_mutants(wanted: &Wanted) -> bool {
     let ours = Mutant::ALL.iter().copied().filter(|mutant| !Mutant::OF_THE_MODEL.contains(mutant));
     let chosen: Vec<_> = ours.filter(|mutant| wanted.only.as_deref().is_none_or(|only| only == mutant.name())).collect();
-    let verdicts = mutants(wanted.from, threads(), &fast(), &chosen);
+    let verdicts = mutants(wanted.from, threads(), &wanted.connect(), &chosen);
     let most = verdicts.iter().map(|verdict| verdict.tried).max().unwrap_or(0);
     // The rules unbroken pass every seed that was used against them.
-    let unbroken = sweep(wanted.from, wanted.from + most.min(wanted.to.max(200)), threads(), &fast());
+    let unbroken = sweep(wanted.from, wanted.from + most.min(wanted.to.max(200)), threads(), &wanted.connect());
     let survivors: Vec<_> = verdicts.iter().filter(|verdict| verdict.killed.is_none()).map(|verdict| verdict.mutant.name()).collect();
     if wanted.json {
         let killed: Vec<_> = verdicts

@@ -3,25 +3,24 @@ use brainy_storage::{Get, GetOptions, Key, Outcome, Store};
 use bytes::Bytes;
 
 use super::*;
-use crate::FastStore;
+use crate::{Connect, FastStore, fast, http};
 
 fn key() -> Key {
     Key::new("log/1").unwrap()
 }
 
 /// How one conditional create ends under `fault`, and whether the object is there when the client knows and when all is quiet.
-fn create_under(fault: Option<Fault>) -> (String, bool, bool) {
+fn create_under(fault: Option<Fault>, connect: &Connect) -> (String, bool, bool) {
     let scheduler = Scheduler::new(5);
     let wire = Wire::new(&scheduler, Latencies::S3);
     let mut left = fault;
     wire.set_script(move |_| left.take());
     let seen = Arc::new(Mutex::new(None));
     let process = {
-        let (seen, wire) = (Arc::clone(&seen), wire.clone());
+        let (seen, wire, connect) = (Arc::clone(&seen), wire.clone(), Arc::clone(connect));
         scheduler.process("writer", move |life| {
-            let (seen, wire) = (Arc::clone(&seen), wire.clone());
+            let (seen, wire, store) = (Arc::clone(&seen), wire.clone(), connect(&wire, life.process()));
             Box::pin(async move {
-                let store = FastStore::new(wire.clone(), life.process());
                 if life.number() == 1 {
                     let put = store.put(&key(), Bytes::from_static(b"x"), Precondition::IfAbsent).await.unwrap();
                     let name = match put.value {
@@ -63,7 +62,9 @@ fn each_fault_of_a_write_is_seen_as_a_client_would_see_it() {
         (Some(Fault::CrashAfter), "died", false, true),
         (Some(Fault::Pause), "committed", true, true),
     ] {
-        assert_eq!(create_under(fault), (name.to_owned(), there, quiet), "{fault:?}");
+        for (store, connect) in [("fast", fast()), ("http", http())] {
+            assert_eq!(create_under(fault, &connect), (name.to_owned(), there, quiet), "{fault:?} over the {store} store");
+        }
     }
 }
 

@@ -1,7 +1,7 @@
 //! The simulator on itself: what it promises about runs, and that it notices what it must.
 
 use brainy_coordination::internals::Mutant;
-use brainy_sim::{Fault, KeyKind, Settings, fast, mutants, reachable, regressions, run_seed, sweep};
+use brainy_sim::{Fault, KeyKind, Settings, fast, http, mutants, reachable, regressions, run_seed, sweep};
 
 #[test]
 fn the_production_code_keeps_every_promise_under_the_first_seeds() {
@@ -12,10 +12,19 @@ fn the_production_code_keeps_every_promise_under_the_first_seeds() {
 }
 
 #[test]
+fn it_keeps_them_over_the_simulated_s3_with_the_real_client_above_it_too() {
+    let sweep = sweep(0, 24, 2, &http());
+    assert!(sweep.violations.is_empty(), "{:#?}", sweep.violations);
+    assert!(sweep.repeated >= 2 && sweep.matrix.requests() > 20_000, "{sweep:?}");
+}
+
+#[test]
 fn a_run_is_a_function_of_its_seed() {
-    for seed in 100..108 {
-        let [one, two] = [(); 2].map(|()| run_seed(seed, Settings::default(), &fast()));
-        assert_eq!((one.trace, one.slots, one.matrix), (two.trace, two.slots, two.matrix), "seed {seed}");
+    for connect in [fast(), http()] {
+        for seed in 100..108 {
+            let [one, two] = [(); 2].map(|()| run_seed(seed, Settings::default(), &connect));
+            assert_eq!((one.trace, one.slots, one.matrix), (two.trace, two.slots, two.matrix), "seed {seed}");
+        }
     }
     assert_ne!(run_seed(1, Settings::default(), &fast()).trace, run_seed(2, Settings::default(), &fast()).trace);
 }
