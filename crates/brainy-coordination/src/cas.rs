@@ -64,7 +64,6 @@ impl Marks {
 
 /// For [`swap`](brainy_storage::conditional::swap): what the bytes that are there say about the body marked `mine`. `marks` reads the marks of a body;
 /// none for bytes that are no such body, which say nothing.
-#[cfg_attr(not(test), expect(dead_code, reason = "leases and collection are the first to swap such a body"))]
 pub(crate) fn standing(marks: impl Fn(&[u8]) -> Option<Marks> + Send + Sync, mine: Nonce) -> impl Fn(&[u8]) -> Standing + Send + Sync {
     move |bytes| marks(bytes).map_or(Standing::Foreign, |marks| marks.standing(mine))
 }

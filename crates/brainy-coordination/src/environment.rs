@@ -2,7 +2,9 @@ use std::num::NonZeroUsize;
 use std::sync::Arc;
 
 use brainy_core::{Clock, Entropy, Moment};
-use brainy_storage::{Created, Get, GetOptions, Key, Page, Prefix, Store, StoreResult, conditional};
+use brainy_storage::{
+    Created, Get, GetOptions, Key, Page, Prefix, Revision, Standing, Store, StoreError, StoreResult, Swapped, conditional,
+};
 use bytes::Bytes;
 
 /// Where a log lives, and where its time and chance come from.
@@ -38,6 +40,18 @@ impl Environment {
         look: impl Future<Output = T>,
     ) -> (StoreResult<Created>, Option<T>) {
         conditional::create_and_look(&*self.store, &*self.clock, &*self.entropy, key, body, deadline, look).await
+    }
+
+    /// Overwrites what is in revision `expected`; `standing` says what other bytes tell of these.
+    pub(crate) async fn swap(
+        &self,
+        key: &Key,
+        body: Bytes,
+        expected: Revision,
+        standing: &(dyn Fn(&[u8]) -> Standing + Send + Sync),
+        deadline: Moment,
+    ) -> Result<Swapped, StoreError> {
+        Ok(conditional::swap(&*self.store, &*self.clock, &*self.entropy, key, body, expected, standing, deadline).await?.value)
     }
 
     pub(crate) async fn list(&self, prefix: &Prefix, after: Option<&Key>, limit: NonZeroUsize, deadline: Moment) -> StoreResult<Page> {

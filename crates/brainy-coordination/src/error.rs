@@ -1,6 +1,7 @@
 use brainy_core::{CodecError, ErrorKind, StoreId};
 use brainy_storage::StoreError;
 
+use crate::lock::Loss;
 use crate::machine::MachineError;
 use crate::token::OpId;
 
@@ -144,6 +145,52 @@ pub enum Error {
         /// Why.
         cause: String,
     },
+    /// Somebody else holds the lease. Nothing is held here.
+    #[error("lock {name} is held under token {token} ({note})")]
+    LeaseTaken {
+        /// The lock.
+        name: String,
+        /// Its holder's token.
+        token: u64,
+        /// Its holder's note.
+        note: String,
+    },
+    /// The lease is no longer held here: stop its work. Nothing was sent.
+    #[error("lock {name} is no longer held under token {token}: {loss}")]
+    LeaseLost {
+        /// The lock.
+        name: String,
+        /// The token that was held.
+        token: u64,
+        /// Why.
+        loss: Loss,
+    },
+    /// A later holder has claimed its token: what was written under this one has no effect.
+    #[error("{op} was written under token {token} of lock {name}, a higher one has been claimed: it has no effect")]
+    Fenced {
+        /// The lock.
+        name: String,
+        /// The token that it was written under.
+        token: u64,
+        /// The transaction.
+        op: OpId,
+    },
+    /// The lease object was there and is gone. Nobody takes it until an operator has made it anew.
+    #[error("lease/{name} was there and is gone: make sure that no holder of it still works, then make it anew")]
+    LeaseVanished {
+        /// The lock.
+        name: String,
+    },
+    /// Whether the lease was taken, or freed, is not known. It is not held here; others get it when its life ends at the latest.
+    #[error("lock {name}, token {token}: {reason}; it is not held here, and free for others when its life ends at the latest")]
+    LeaseUnknown {
+        /// The lock.
+        name: String,
+        /// The token; 0 where none was tried.
+        token: u64,
+        /// What is not known.
+        reason: String,
+    },
     /// The operation id lies so far back that nobody can tell any more.
     #[error("operation {op} lies more than twice the horizon back: its outcome is not held any more")]
     OutsideWindow {
@@ -158,10 +205,12 @@ impl Error {
         match self {
             Self::Store(error) => error.kind(),
             Self::NoStore { .. } | Self::OutsideWindow { .. } => ErrorKind::NotFound,
-            Self::Exists { .. } | Self::Different { .. } => ErrorKind::Conflict,
+            Self::Exists { .. } | Self::Different { .. } | Self::LeaseTaken { .. } => ErrorKind::Conflict,
+            Self::LeaseLost { .. } | Self::Fenced { .. } => ErrorKind::Fenced,
+            Self::LeaseUnknown { .. } => ErrorKind::OutcomeUnknown,
             Self::Option { .. } | Self::Invalid { .. } | Self::ForeignToken { .. } | Self::ReadOnly => ErrorKind::Invalid,
             Self::Bytes { error, .. } => error.kind(),
-            Self::Missing { .. } | Self::ForeignObject { .. } | Self::Diverged { .. } => ErrorKind::Corrupt,
+            Self::Missing { .. } | Self::LeaseVanished { .. } | Self::ForeignObject { .. } | Self::Diverged { .. } => ErrorKind::Corrupt,
             Self::RolledBack { .. } => ErrorKind::RolledBack,
             Self::Rules { .. } => ErrorKind::Unsupported,
             Self::Machine(_) | Self::Deadline { .. } | Self::Truncated { .. } => ErrorKind::Unavailable,

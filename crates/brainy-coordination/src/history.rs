@@ -4,7 +4,7 @@ use brainy_core::{ContentHash, ErrorKind, Moment, SequenceNumber, WriterId};
 use brainy_storage::{Get, GetOptions};
 use bytes::Bytes;
 
-use crate::batch::{self, Batch, Contents};
+use crate::batch::{self, Batch, Contents, Fence, Transaction};
 use crate::environment::Environment;
 use crate::error::Error;
 use crate::keys;
@@ -54,6 +54,8 @@ pub struct TransactionRecord {
     pub payload: Option<Bytes>,
     /// The log's own operations.
     pub protocol: Vec<ProtocolOperation>,
+    /// The lease that it was written under.
+    pub fence: Option<Fence>,
 }
 
 /// Shows the payload's size only: what users write must not reach logs.
@@ -62,7 +64,7 @@ impl std::fmt::Debug for TransactionRecord {
         let mut shown = f.debug_struct("TransactionRecord");
         shown.field("op", &self.op).field("ordinal", &self.ordinal).field("effective", &self.effective);
         shown.field("payload", &self.payload.as_ref().map(|payload| batch::SizeOf(payload.len())));
-        shown.field("protocol", &self.protocol).finish()
+        shown.field("protocol", &self.protocol).field("fence", &self.fence).finish()
     }
 }
 
@@ -107,8 +109,8 @@ pub async fn read_slot(environment: &Environment, seq: SequenceNumber, deadline:
                 let op = OpId { writer: batch.writer, wseq: batch.wseq, index, base: batch.base, hash: batch.hash };
                 let at = u32::saturating_add(ordinal, index);
                 let effective = bits.as_deref().and_then(|bits| slot::bit(bits, at as usize));
-                let (payload, protocol) = transaction.map_or((None, Vec::new()), |transaction| (transaction.payload, transaction.protocol));
-                TransactionRecord { op, ordinal: at, effective, payload, protocol }
+                let Transaction { payload, protocol, fence } = transaction.unwrap_or_default();
+                TransactionRecord { op, ordinal: at, effective, payload, protocol, fence }
             })
             .collect();
         ordinal = u32::saturating_add(ordinal, batch.count);

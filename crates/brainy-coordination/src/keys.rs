@@ -19,6 +19,11 @@ pub(crate) fn head() -> Key {
     key("ctl/head".into())
 }
 
+/// `lease/{name}`, for a name that [`is_name`](crate::protocol::is_name) allows.
+pub(crate) fn lease(name: &str) -> Key {
+    key(format!("lease/{name}"))
+}
+
 /// `log`, the folder of all slots.
 pub(crate) fn log() -> Prefix {
     Prefix::new("log").expect("a legal segment")

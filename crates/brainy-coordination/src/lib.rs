@@ -29,9 +29,10 @@ mod inbox;
 #[doc(hidden)]
 pub mod internals;
 mod keys;
-#[allow(dead_code, unreachable_pub, missing_docs, reason = "the model reaches it through `internals`, under a feature")]
+#[allow(unreachable_pub, missing_docs, reason = "the model reaches it through `internals`, under a feature")]
 mod lease;
 mod ledger;
+mod lock;
 mod log;
 mod machine;
 mod make;
@@ -42,6 +43,7 @@ mod queue;
 mod reader;
 mod resolve;
 mod slot;
+mod spawn;
 #[allow(unreachable_pub, missing_docs, reason = "the model reaches it through `internals`, under a feature")]
 mod state;
 mod tip;
@@ -52,10 +54,12 @@ pub use descriptor::{Constants, Descriptor, Element, Parent, RULES, Space, Space
 pub use environment::Environment;
 pub use error::Error;
 pub use history::{BatchRecord, SlotRecord, TransactionRecord, find_tail, read_slot};
+pub use lock::{Guard, Holder, Lock, LockOptions, Loss};
 pub use log::{ChangeLog, Figures, LogOptions};
 pub use machine::{Context, MachineError, NullMachine, Rejection, StateMachine, Summary, Verdict};
 pub use make::{NewStore, compare_store, create_store, read_descriptor};
 pub use protocol::{MAX_NAME_BYTES, MAX_REASON_BYTES, ProtocolOperation};
 pub use queue::{Outcome, Pending, Withdrawal};
 pub use slot::{Header, StatedSummary};
+pub use spawn::{Spawn, Task};
 pub use token::{OpId, ParseError, Receipt, Token};

@@ -354,6 +354,22 @@ impl<M: StateMachine> ChangeLog<M> {
         Ok(lock(&self.shared.seen).confirmed.is_some_and(|sent| now.since(sent) < age))
     }
 
+    /// The highest token that was claimed for the lease `name`, as of the position that is applied; 0 if none was. Whoever keeps a resource outside of the log
+    /// may ask it which holders are of the past.
+    ///
+    /// # Errors
+    /// [`Error::Deadline`]; [`Error::Diverged`]: this replica stopped answering.
+    pub async fn highest_claim(&self, name: &str, deadline: Moment) -> Result<u64, Error> {
+        let tip = self.shared.lock_tip(deadline).await?;
+        tip.check()?;
+        Ok(tip.state.claim(name))
+    }
+
+    /// Whether the handle only reads.
+    pub fn is_read_only(&self) -> bool {
+        self.shared.options.read_only
+    }
+
     /// Counts since the handle was opened.
     pub fn figures(&self) -> Figures {
         let Counters { batches, lost_races, failures, posted, carried, listings, breaches } = &self.shared.figures;

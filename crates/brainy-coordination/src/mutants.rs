@@ -113,6 +113,14 @@ mod switches {
         RemakeVanished,
         /// A renewal without an answer counts.
         ExtendUnconfirmed,
+        /// A lease is deleted when it is released.
+        DeleteOnRelease,
+        /// Whether a lease lives is told by comparing wall clocks.
+        CompareWallClocks,
+        /// A holder acts before its claim is read as effective.
+        ActBeforeClaim,
+        /// A holder believes until the reply to its release.
+        BelieveUntilReleased,
         /// Intents are carried in the order of their writers.
         WriterOrder,
         /// Keys of decided intents count towards the end of a listing.

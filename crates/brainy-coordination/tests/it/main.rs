@@ -11,6 +11,10 @@ mod handle;
 #[cfg(test)]
 mod helping;
 #[cfg(test)]
+mod hosts;
+#[cfg(test)]
+mod lease;
+#[cfg(test)]
 mod making;
 #[cfg(test)]
 mod outcomes;
