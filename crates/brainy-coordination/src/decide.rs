@@ -20,6 +20,8 @@ pub enum Decided {
     Foreign,
     /// Too old to apply in any later slot.
     Stale,
+    /// In a slot that this handle never read, since it had been collected: the state that it loaded instead does not tell how.
+    Untold,
 }
 
 /// What became of an operation's batch, if the state tells. An older number than the writer's newest is [`Decided::Foreign`] only to its owner, who
@@ -93,6 +95,18 @@ impl Watch {
             self.decided = decision_of(state, self.op);
         }
     }
+
+    /// Looks after a jump: slots were left out, and what one of them decided the state may have forgotten since.
+    pub fn note_after_jump(&mut self, state: &LogState) {
+        if self.decided.is_none() {
+            self.decided = match tell(state, self.op) {
+                Told::Decided(decided) => Some(decided),
+                Told::Stale => Some(Decided::Stale),
+                Told::InSlots | Told::Outside => Some(Decided::Untold),
+                Told::Open => None,
+            };
+        }
+    }
 }
 
 /// Under which identity a handle writes. (writer, wseq) binds to one byte string for ever; one batch is in play at a time.
@@ -121,7 +135,7 @@ impl Identity {
         match decided {
             Decided::Applied { slot, .. } => Some(Self { id: self.id, next: wseq + 1, last_slot: *slot }),
             // INV-6: a number that was taken from us, and one that went stale, end the identity.
-            Decided::Withdrawn(_) | Decided::Foreign | Decided::Stale => None,
+            Decided::Withdrawn(_) | Decided::Foreign | Decided::Stale | Decided::Untold => None,
         }
     }
 }
@@ -129,8 +143,14 @@ impl Identity {
 /// What a decided batch means for one of its transactions.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Answer {
-    Committed { slot: u64, ordinal: u32, changed: Option<u32> },
+    Committed {
+        slot: u64,
+        ordinal: u32,
+        changed: Option<u32>,
+    },
     Rejected(Withdrawal),
+    /// Nobody here knows.
+    Unknown,
 }
 
 /// What became of transaction `op` of a batch that was decided so.
@@ -150,6 +170,7 @@ pub fn answer_of(op: OpId, decided: &Decided) -> Answer {
         Decided::Applied { .. } | Decided::Withdrawn(_) => Withdrawal::Cancelled { op },
         Decided::Foreign => Withdrawal::Foreign { op },
         Decided::Stale => Withdrawal::Stale { op },
+        Decided::Untold => return Answer::Unknown,
     })
 }
 

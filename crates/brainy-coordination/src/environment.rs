@@ -57,4 +57,12 @@ impl Environment {
     pub(crate) async fn list(&self, prefix: &Prefix, after: Option<&Key>, limit: NonZeroUsize, deadline: Moment) -> StoreResult<Page> {
         conditional::list(&*self.store, &*self.clock, &*self.entropy, prefix, after, limit, deadline).await
     }
+
+    pub(crate) async fn write(&self, key: &Key, body: Bytes, deadline: Moment) -> StoreResult<Revision> {
+        conditional::write(&*self.store, &*self.clock, &*self.entropy, key, body, deadline).await
+    }
+
+    pub(crate) async fn delete(&self, keys: &[Key], deadline: Moment) -> StoreResult<()> {
+        conditional::delete(&*self.store, &*self.clock, &*self.entropy, keys, deadline).await
+    }
 }

@@ -191,6 +191,42 @@ pub enum Error {
         /// What is not known.
         reason: String,
     },
+    /// Somebody else holds a newer token of that name; nothing took effect.
+    #[error("token {token} of {name:?} is superseded: somebody else works under a newer one")]
+    Superseded {
+        /// The lease.
+        name: String,
+        /// The token.
+        token: u64,
+    },
+    /// The deadline passed while a step was on its way: it may have taken effect, or may still.
+    #[error("the outcome of {op} is not known yet: ask what became of it, or do the whole again")]
+    Undecided {
+        /// The step.
+        op: OpId,
+    },
+    /// The store does not keep a promise that collection rests on; nothing was removed.
+    #[error("nothing can be collected at {location}: {reason}")]
+    CannotCollect {
+        /// Where.
+        location: String,
+        /// Which promise.
+        reason: &'static str,
+    },
+    /// No state was published yet, so there is nothing to hold.
+    #[error("no snapshot was published at {location} yet")]
+    NoSnapshot {
+        /// Where.
+        location: String,
+    },
+    /// A pin or a tag is not there any more.
+    #[error("{key} is gone: {reason}; what it held may be collected")]
+    NotHeld {
+        /// The pin or tag.
+        key: String,
+        /// How it went.
+        reason: &'static str,
+    },
     /// The operation id lies so far back that nobody can tell any more.
     #[error("operation {op} lies more than twice the horizon back: its outcome is not held any more")]
     OutsideWindow {
@@ -204,15 +240,15 @@ impl Error {
     pub fn kind(&self) -> ErrorKind {
         match self {
             Self::Store(error) => error.kind(),
-            Self::NoStore { .. } | Self::OutsideWindow { .. } => ErrorKind::NotFound,
+            Self::NoStore { .. } | Self::OutsideWindow { .. } | Self::NoSnapshot { .. } | Self::NotHeld { .. } => ErrorKind::NotFound,
             Self::Exists { .. } | Self::Different { .. } | Self::LeaseTaken { .. } => ErrorKind::Conflict,
-            Self::LeaseLost { .. } | Self::Fenced { .. } => ErrorKind::Fenced,
-            Self::LeaseUnknown { .. } => ErrorKind::OutcomeUnknown,
+            Self::LeaseLost { .. } | Self::Fenced { .. } | Self::Superseded { .. } => ErrorKind::Fenced,
+            Self::LeaseUnknown { .. } | Self::Undecided { .. } => ErrorKind::OutcomeUnknown,
             Self::Option { .. } | Self::Invalid { .. } | Self::ForeignToken { .. } | Self::ReadOnly => ErrorKind::Invalid,
             Self::Bytes { error, .. } => error.kind(),
             Self::Missing { .. } | Self::LeaseVanished { .. } | Self::ForeignObject { .. } | Self::Diverged { .. } => ErrorKind::Corrupt,
             Self::RolledBack { .. } => ErrorKind::RolledBack,
-            Self::Rules { .. } => ErrorKind::Unsupported,
+            Self::Rules { .. } | Self::CannotCollect { .. } => ErrorKind::Unsupported,
             Self::Machine(_) | Self::Deadline { .. } | Self::Truncated { .. } => ErrorKind::Unavailable,
             Self::Overloaded { .. } => ErrorKind::Overloaded,
             Self::Closed { .. } => ErrorKind::Closed,

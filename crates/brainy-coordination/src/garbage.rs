@@ -16,6 +16,7 @@ use serde::{Deserialize, Serialize};
 use crate::apply::COMPACTOR;
 use crate::descriptor::Truncation;
 use crate::helping::{IntentName, last_of};
+use crate::mutants::broken;
 use crate::state::{Decision, LogState};
 
 /// Names a manifest: `manifest/{seq:020}-{token}-{hash}`. Ordered as they follow each other: a later position, then a later builder.
@@ -27,6 +28,13 @@ pub struct ManifestName {
     pub token: u64,
     /// BLAKE3 of the object.
     pub hash: ContentHash,
+}
+
+/// As the key of the object.
+impl std::fmt::Display for ManifestName {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        crate::keys::manifest(self).fmt(f)
+    }
 }
 
 /// Names a segment: `segment/{token}-{build}/{hash}`. No two builds share a name, whatever their content.
@@ -69,6 +77,9 @@ impl Bounds {
 ///
 /// INV-25: the boundary and the newest manifest only grow, and the boundary is not beyond the manifest: whoever finds slots gone finds a state that holds them.
 pub fn next_bounds(present: Bounds, wanted: Bounds) -> Bounds {
+    if broken!(HeadGoesBack) && wanted != Bounds::default() {
+        return Bounds { boundary: wanted.boundary, manifest: wanted.manifest.or(present.manifest) };
+    }
     let manifest = present.manifest.max(wanted.manifest);
     let highest = manifest.map_or(0, |manifest| manifest.seq);
     Bounds { boundary: present.boundary.max(wanted.boundary.min(highest)), manifest }
@@ -90,6 +101,7 @@ pub struct Sighting {
 pub fn deletable(truncation: Truncation, sightings: &[Sighting], now: Option<StoreTime>, grace_ms: u64) -> u64 {
     let waited = sightings.iter().filter(|sighting| match (truncation, sighting.at, now) {
         (Truncation::Tombstone, ..) => true,
+        _ if broken!(DeleteWithoutGrace) => true,
         (Truncation::Delete, Some(at), Some(now)) => now.as_ms().saturating_sub(at.as_ms()) >= grace_ms,
         (Truncation::Delete, ..) => false,
     });

@@ -13,10 +13,17 @@ use bytes::Bytes;
 use crate::batch::{Batch, BlobReference, Contents, Fence, Transaction, open_intent, seal_intent};
 use crate::cas::Marks;
 use crate::descriptor::{Constants, Descriptor, Space, Truncation};
+use crate::garbage::{ManifestName, SegmentName};
 use crate::head::Head;
+use crate::hold::Hold;
+use crate::keys;
 use crate::lease::{Lease, Term};
+use crate::machine::Verdict;
+use crate::manifest::{self, Manifest};
 use crate::protocol::ProtocolOperation;
+use crate::segment;
 use crate::slot::{self, Header, StatedSummary};
+use crate::state::{Decision, LogDelta, LogState, Publication, WriterRecord};
 use crate::token::OpId;
 
 const STORE: StoreId = StoreId::from_bytes([0x51; 16]);
@@ -39,7 +46,7 @@ fn head() -> Head {
     let mut head = Head::new(STORE, &brainy_core::SeededEntropy::new(1));
     head.epoch = Epoch::new(1);
     head.boundary = 300;
-    head.manifest = Some("manifest/x".into());
+    head.manifest = Some(ManifestName { seq: 300, token: 7, hash: hash("manifest") });
     head.tail_hint = 301;
     head.marks = marks();
     head
@@ -119,6 +126,48 @@ fn header() -> Header {
     }
 }
 
+fn manifest() -> (ManifestName, Bytes) {
+    let segment = SegmentName { token: 7, build: Nonce::from_bytes([0xcc; 16]), hash: hash("segment") };
+    let manifest = Manifest {
+        store: STORE,
+        epoch: Epoch::new(1),
+        seq: 300,
+        token: 7,
+        slot_hash: hash("slot 300"),
+        machine: SetHash::from_bytes([0x0a; 32]),
+        bookkeeping: SetHash::from_bytes([0x0b; 32]),
+        keep: vec![keys::segment(&segment).to_string()],
+        payload: manifest::whole_state_in(&segment),
+    };
+    manifest.encode()
+}
+
+/// A state in which one writer committed something, and another one's batch was given up.
+fn state() -> LogState {
+    let constants = Constants::new(Truncation::Delete);
+    let mut state = LogState::new(STORE, Epoch::new(1), 299, hash("slot 299"), 1, &constants);
+    let applied = Decision::Applied(vec![Verdict::Effective { changed: 2 }]);
+    let records = [
+        (WRITER, WriterRecord { wseq: 5, hash: Some(hash("batch")), slot: 300, first_ordinal: 0, decision: applied }),
+        (
+            WriterId::from_bytes([0x78; 16]),
+            WriterRecord { wseq: 1, hash: None, slot: 300, first_ordinal: 0, decision: Decision::Cancelled },
+        ),
+    ];
+    let mut delta = LogDelta { writers: records.into(), claims: [("compactor".to_owned(), 7)].into(), ..LogDelta::default() };
+    delta.published = Some(Publication { seq: 200, token: 6, manifest: "manifest/x".into() });
+    delta.forks.insert(StoreId::from_bytes([0x52; 16]), Some("manifest/x".into()));
+    state.install(delta, hash("slot 300"), 298, vec![0b1], None);
+    state
+}
+
+fn hold(kind: ObjectKind) -> Hold {
+    let ttl = (kind == ObjectKind::Pin).then_some(Duration::from_secs(60));
+    let mut hold = Hold::new(STORE, manifest().0, ttl, "nightly".into(), &brainy_core::SeededEntropy::new(1));
+    hold.marks = marks();
+    hold
+}
+
 /// Two batches: one of another writer, which is carried, and the creator's own.
 fn slot_object() -> Bytes {
     slot::encode(&header(), &[batch_blob().bytes, batch_inline().bytes])
@@ -136,6 +185,16 @@ fn written() -> Vec<(&'static str, Vec<u8>)> {
         ("transaction.bin", transaction().encode()),
         ("blob.bin", codec::seal(ObjectKind::Blob, &list())),
         ("intent.bin", seal_intent(&batch_blob()).to_vec()),
+        ("manifest.bin", manifest().1.to_vec()),
+        (
+            "payload.bin",
+            manifest::whole_state_in(&SegmentName { token: 7, build: Nonce::from_bytes([0xcc; 16]), hash: hash("segment") }).to_vec(),
+        ),
+        ("bookkeeping.bin", state().fields()),
+        ("segment.bin", segment::write_state(&state(), b"machine").1.to_vec()),
+        ("pin.bin", hold(ObjectKind::Pin).encode(ObjectKind::Pin).to_vec()),
+        ("tag.bin", hold(ObjectKind::Tag).encode(ObjectKind::Tag).to_vec()),
+        ("tombstone.bin", slot::tombstone(STORE).to_vec()),
     ];
     files.extend(operations().into_iter().map(|(name, operation)| (name, operation.encode())));
     files
@@ -174,6 +233,14 @@ fn objects_are_read_as_they_always_were() {
     assert_eq!(Transaction::decode(&read("transaction.bin")).unwrap(), transaction());
     assert_eq!(codec::open(ObjectKind::Blob, "golden", &read("blob.bin")).unwrap(), list());
     assert_eq!(open_intent(&read("intent.bin").into()).unwrap(), batch_blob());
+    let (name, object) = manifest();
+    assert_eq!(Manifest::decode(&name, STORE, &read("manifest.bin").into()).unwrap().encode(), (name, object));
+    let (found, machine) = segment::read_state(STORE, &Constants::new(Truncation::Delete), &read("segment.bin").into()).unwrap();
+    assert_eq!((found, machine.as_ref()), (state(), b"machine".as_slice()));
+    for (file, kind) in [("pin.bin", ObjectKind::Pin), ("tag.bin", ObjectKind::Tag)] {
+        assert_eq!(Hold::decode(kind, &read(file)).unwrap(), hold(kind), "{file}");
+    }
+    assert!(slot::is_tombstone(&read("tombstone.bin")));
     for (name, operation) in operations() {
         assert_eq!(ProtocolOperation::decode(&read(name)).unwrap(), operation, "{name}");
     }
@@ -240,7 +307,7 @@ fn title(name: &str) -> String {
 
 /// The rows as they stand in the document, without what the fields mean.
 fn drawing(name: &str, bytes: &[u8]) -> String {
-    if name == "brainy.json" || name == "blob.bin" {
+    if ["brainy.json", "blob.bin", "segment.bin"].contains(&name) {
         return String::new();
     }
     let rows = rows(name, bytes).into_iter().map(|(offset, tag, required, length)| {

@@ -15,3 +15,24 @@ pub use crate::lease::decide::{Belief, Seen, Sight, Step, Turn, believed_for, ne
 pub use crate::lease::{Lease, Term};
 pub use crate::mutants::Mutant;
 pub use crate::state::{Decision, LogDelta, LogState, Publication, WriterRecord};
+
+/// What the object `ctl/head` says.
+pub fn bounds_of(head: &[u8]) -> Option<Bounds> {
+    crate::head::Head::decode(head).ok().map(|head| head.bounds())
+}
+
+/// What the object of a pin or a tag names; none if it ended.
+pub fn held_by(hold: &[u8]) -> Option<ManifestName> {
+    use brainy_core::codec::ObjectKind::{Pin, Tag};
+    [Pin, Tag].into_iter().find_map(|kind| crate::hold::Hold::decode(kind, hold).ok()).and_then(|hold| hold.manifest)
+}
+
+/// The manifest that is called `key`.
+pub fn manifest_called(key: &str) -> Option<ManifestName> {
+    crate::keys::manifest_name(key)
+}
+
+/// The keys that a manifest keeps.
+pub fn kept_by(name: &ManifestName, store: brainy_core::StoreId, manifest: &bytes::Bytes) -> Vec<String> {
+    crate::manifest::Manifest::decode(name, store, manifest).map(|manifest| manifest.keep).unwrap_or_default()
+}

@@ -68,8 +68,9 @@ impl Ledger {
         }
         let decided = inner.decided.get(&(op.writer, op.wseq)).and_then(|outcomes| outcomes.get(op.index as usize));
         match decided.filter(|(known, _)| *known == op) {
+            // Of what this handle could not tell the log may know more.
+            Some((_, Outcome::Unknown(_))) | None => Remembered::Unknown,
             Some((_, outcome)) => Remembered::Decided(outcome.clone()),
-            None => Remembered::Unknown,
         }
     }
 }
@@ -83,6 +84,7 @@ pub(crate) fn outcome_of(op: OpId, decided: &Decided, tip: &Tip) -> Outcome {
             Outcome::Committed(Receipt::new(op, version, changed, tip.token_of(slot)))
         }
         Answer::Rejected(withdrawal) => Outcome::Rejected(withdrawal),
+        Answer::Unknown => Outcome::Unknown(op),
     }
 }
 

@@ -13,12 +13,14 @@ use crate::committer;
 use crate::descriptor::Descriptor;
 use crate::environment::Environment;
 use crate::error::Error;
+use crate::head;
 use crate::inbox::Inbox;
 use crate::ledger::Ledger;
 use crate::machine::StateMachine;
 use crate::make::{self, Known};
 use crate::queue::{Pending, Queue};
 use crate::reader::Reader;
+use crate::state::LogState;
 use crate::tip::Tip;
 use crate::token::{OpId, Token};
 
@@ -270,11 +272,9 @@ impl<M: StateMachine> ChangeLog<M> {
     ) -> Result<Self, Error> {
         let mut tip = Tip::new(&known);
         let reader = Reader { environment, machine };
-        let (head, at) = make::read_head(&reader.environment, known.descriptor.store, deadline).await?;
-        if head.boundary > tip.state.position {
-            return Err(Error::Truncated { boundary: head.boundary, position: tip.state.position });
-        }
-        tip.confirmation.confirm(at);
+        let seen = head::read_head(&reader.environment, known.descriptor.store, deadline).await?;
+        let at = seen.at;
+        Box::pin(reader.begin(&mut tip, seen, deadline)).await?;
         let sent = reader.environment.clock.now();
         reader.catch_up(&mut tip, deadline).await?;
         reader.check_gap(&mut tip, deadline).await?;
@@ -342,6 +342,19 @@ impl<M: StateMachine> ChangeLog<M> {
         let tip = self.shared.tip.lock().await;
         tip.check()?;
         Ok((tip.token(), read(self.machine())))
+    }
+
+    /// What `decide` makes of the bookkeeping at a position that is confirmed.
+    pub(crate) async fn at_confirmed<T>(&self, decide: impl FnOnce(&LogState) -> T) -> Result<T, Error> {
+        let mut tip = self.shared.tip.lock().await;
+        if !tip.is_firm() {
+            let deadline = self.environment().clock.now().after(committer::ATTEMPT);
+            let caught_up = self.shared.reader.catch_up(&mut tip, deadline).await;
+            self.shared.publish(&tip);
+            caught_up?;
+        }
+        tip.check()?;
+        Ok(decide(&tip.state))
     }
 
     /// Whether the handle's last look at the tail is younger than `age`: no request.

@@ -3,7 +3,7 @@
 use std::num::NonZeroUsize;
 
 use brainy_core::{ContentHash, Moment, StoreId};
-use brainy_storage::{Answer, Created, Get, GetOptions, StoreTime};
+use brainy_storage::{Created, Get, GetOptions};
 
 use crate::descriptor::{Constants, Descriptor, Space, Truncation};
 use crate::environment::Environment;
@@ -116,17 +116,4 @@ async fn try_read_descriptor(environment: &Environment, deadline: Moment) -> Res
         }
         Get::Absent | Get::NotModified => Ok(None),
     }
-}
-
-/// `ctl/head` and the store's time on the reply. It was there when the store was made: one that is gone stops its users, it is never re-made.
-pub(crate) async fn read_head(environment: &Environment, store: StoreId, deadline: Moment) -> Result<(Head, Option<StoreTime>), Error> {
-    let Answer { value, at } = environment.read(&keys::head(), GetOptions::whole(), deadline).await?;
-    let Get::Found(object) = value else {
-        return Err(Error::Missing { key: keys::head().to_string(), reason: "every store is made with it" });
-    };
-    let head = Head::decode(&object.bytes).map_err(|error| Error::bytes(keys::head(), error))?;
-    if head.store != store {
-        return Err(Error::ForeignObject { key: keys::head().to_string(), found: head.store, expected: store });
-    }
-    Ok((head, at))
 }

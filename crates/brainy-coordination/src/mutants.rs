@@ -135,6 +135,28 @@ mod switches {
         CancelOutOfTurn,
         /// What was not decided within half of H is said never to take effect.
         StaleAtHalf,
+        /// A 404 at the tail is final, however long ago the boundary was looked at.
+        TrustNotFound,
+        /// A create's success, and a slot, count without a look at the boundary.
+        SkipBoundary,
+        /// A snapshot leaves out who committed what last.
+        SnapshotWithoutWriters,
+        /// Whoever writes `ctl/head` writes what it wants, whatever is there.
+        HeadGoesBack,
+        /// A collector that waited for one boundary deletes up to the present one.
+        DeleteToPresentBoundary,
+        /// Slots are deleted as soon as the boundary has passed them.
+        DeleteWithoutGrace,
+        /// A reader relies on a pin without looking at the boundary afterwards.
+        UnverifiedPin,
+        /// Pins are listed before the boundary is raised and waited for.
+        PinsBeforeWait,
+        /// What no manifest names is deleted once it is old.
+        SegmentsByAge,
+        /// Intents are removed by their writer's newest number alone.
+        InboxByNumberAlone,
+        /// Blobs are removed once their number is decided, though a slot that is not collected names them.
+        BlobByNumberAlone,
     }
 
     impl Mutant {

@@ -1,5 +1,6 @@
 //! Reading the log: one slot, all slots up to the tail, and whether the tail is the tail.
 
+mod jump;
 #[cfg(test)]
 mod tests;
 
@@ -16,9 +17,10 @@ use crate::batch::{self, Batch, Contents, Transaction};
 use crate::decoding;
 use crate::environment::Environment;
 use crate::error::Error;
+use crate::head::{self, SeenHead};
 use crate::keys;
 use crate::machine::StateMachine;
-use crate::make;
+use crate::mutants::broken;
 use crate::slot;
 use crate::tip::{LoadedSlot, Tip};
 
@@ -26,6 +28,10 @@ use crate::tip::{LoadedSlot, Tip};
 const PARALLEL_READS: usize = 16;
 /// Slots taken from one listing.
 const LISTED_SLOTS: NonZeroUsize = NonZeroUsize::new(1_000).expect("not 0");
+/// So often at most a reader finds, while it catches up, that the slots it wants next were collected.
+const MOST_JUMPS: usize = 8;
+/// A reader that is at least so many slots behind a published state loads that instead of them.
+pub(crate) const FAR_BEHIND: u64 = 1_000;
 
 /// Reads slots into one replica.
 #[derive(Debug)]
@@ -47,12 +53,26 @@ impl<M: StateMachine> Reader<M> {
     /// [`Error`]: the tip stands at the last slot that could be applied.
     pub(crate) async fn catch_up(&self, tip: &mut Tip, deadline: Moment) -> Result<u64, Error> {
         let before = tip.state.position;
+        let mut jumps = 0;
+        loop {
+            match self.take_slots(tip, deadline).await {
+                Ok(()) => return Ok(tip.state.position.saturating_sub(before)),
+                Err(error) if jumps == MOST_JUMPS => return Err(error),
+                // Rare, and large.
+                Err(error) => Box::pin(self.recover(tip, error, deadline)).await?,
+            }
+            jumps += 1;
+        }
+    }
+
+    /// Applies every slot there is from the present position on.
+    async fn take_slots(&self, tip: &mut Tip, deadline: Moment) -> Result<(), Error> {
         // A read of what is not there costs less than a listing, so the distance to the tail is found by doubling steps.
         let (mut asked, mut step) = (0, 1);
         let at = loop {
             if asked > 2 * PARALLEL_READS {
                 (asked, step) = (0, 1);
-                self.catch_up_by_list(tip, deadline).await?;
+                Box::pin(self.catch_up_by_list(tip, deadline)).await?;
             }
             tip.check_next()?;
             if let Some(at) = self.read_some(tip, step, deadline).await? {
@@ -62,8 +82,7 @@ impl<M: StateMachine> Reader<M> {
             asked += step;
         };
         self.settle(tip).await?;
-        self.confirm(tip, at, true, deadline).await?;
-        Ok(tip.state.position - before)
+        self.confirm(tip, at, true, deadline).await
     }
 
     /// Reads the next `count` slots at once and applies those that are there; some, with the time on the reply, once one was not.
@@ -87,6 +106,17 @@ impl<M: StateMachine> Reader<M> {
         Ok(None)
     }
 
+    /// Takes in the next slot and the one behind it, if that was read too, and whatever there is behind.
+    pub(crate) async fn take_winners(&self, tip: &mut Tip, winner: Object, next: Option<Object>, deadline: Moment) -> Result<(), Error> {
+        let loaded = self.load(tip.next(), winner, Some(tip), deadline).await?;
+        self.advance(tip, loaded, deadline).await?;
+        let Some(next) = next else { return Ok(()) };
+        tip.check_next()?;
+        let loaded = self.load(tip.next(), next, Some(tip), deadline).await?;
+        self.advance(tip, loaded, deadline).await?;
+        self.catch_up(tip, deadline).await.map(drop)
+    }
+
     /// A directory's newest entries may not survive a power cut yet: nothing may be answered on their strength before they do.
     pub(crate) async fn settle(&self, tip: &mut Tip) -> Result<(), Error> {
         if tip.unsettled {
@@ -97,6 +127,10 @@ impl<M: StateMachine> Reader<M> {
     }
 
     async fn catch_up_by_list(&self, tip: &mut Tip, deadline: Moment) -> Result<(), Error> {
+        let seen = head::read_head(&self.environment, tip.state.store, deadline).await?;
+        if seen.head.manifest.is_some_and(|manifest| manifest.seq >= tip.state.position.saturating_add(FAR_BEHIND)) {
+            Box::pin(self.jump(tip, seen, deadline)).await?;
+        }
         loop {
             let after = SequenceNumber::new(tip.state.position).map(keys::slot);
             let page = self.environment.list(&keys::log(), after.as_ref(), LISTED_SLOTS, deadline).await?.value;
@@ -201,14 +235,14 @@ impl<M: StateMachine> Reader<M> {
     /// [`Error::Truncated`], [`Error::RolledBack`]: the handle cannot go on from here.
     pub(crate) async fn confirm(&self, tip: &mut Tip, reply: Option<StoreTime>, not_found: bool, deadline: Moment) -> Result<(), Error> {
         let position = tip.state.position;
-        if tip.confirmation.counts(reply) {
+        if tip.confirmation.counts(reply) || (not_found && broken!(TrustNotFound)) || (!not_found && broken!(SkipBoundary)) {
             if not_found {
                 tip.confirmation.confirm(reply);
             }
             tip.trusted = position;
             return Ok(());
         }
-        let (head, at) = make::read_head(&self.environment, tip.state.store, deadline).await?;
+        let SeenHead { head, at, .. } = head::read_head(&self.environment, tip.state.store, deadline).await?;
         // INV-9: boundary ≤ the position before anything unconfirmed was read, shown after the reply, proves that the reply told "not yet", and that no
         // slot read since is a ghost.
         if head.boundary > tip.trusted {

@@ -151,7 +151,15 @@ pub(crate) fn bit(packed: &[u8], at: usize) -> Option<bool> {
     packed.get(at / 8).map(|byte| byte >> (at % 8) & 1 == 1)
 }
 
-/// What a retired slot is overwritten with.
+/// What a retired slot is overwritten with: small, and equal whoever writes it.
+pub(crate) fn tombstone(store: StoreId) -> Bytes {
+    codec::seal(ObjectKind::Tombstone, &FieldWriter::new().required(TOMBSTONE_STORE, store.as_bytes()).finish()).into()
+}
+
+/// The field of a tombstone.
+const TOMBSTONE_STORE: u16 = 1;
+
+/// Whether this is what a retired slot is overwritten with.
 pub(crate) fn is_tombstone(object: &[u8]) -> bool {
     codec::peek_kind(object) == Some(ObjectKind::Tombstone as u8) && codec::open(ObjectKind::Tombstone, "tombstone", object).is_ok()
 }

@@ -1,5 +1,7 @@
 //! The log's own part of the replicated state: who committed what last, claims, rules, publications.
 
+mod bytes;
+
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use brainy_core::codec;
@@ -116,7 +118,6 @@ impl LogState {
     }
 
     /// The digest of what is there, from nothing.
-    #[cfg(test)]
     pub fn recomputed_digest(&self) -> SetHash {
         let mut digest = SetHash::EMPTY;
         digest.insert(&element("rules", &[], &self.rules));
@@ -141,6 +142,16 @@ impl LogState {
 
     pub fn published_seq(&self) -> u64 {
         self.published.as_ref().map_or(0, |publication| publication.seq)
+    }
+
+    /// The newest published manifest.
+    pub fn published(&self) -> Option<&Publication> {
+        self.published.as_ref()
+    }
+
+    /// The forks and the manifests that they live on.
+    pub fn forks(&self) -> &BTreeMap<StoreId, String> {
+        &self.forks
     }
 
     pub fn has_fork(&self, child: &StoreId) -> bool {

@@ -3,13 +3,13 @@
 use std::collections::VecDeque;
 
 use brainy_core::{ContentHash, SequenceNumber, SetHash, Version, WriterId};
-use brainy_storage::Revision;
+use brainy_storage::{Key, Revision};
 use bytes::Bytes;
 
 use crate::apply::{self, LoadedBatch, Staged};
 use crate::confirmation::Confirmation;
 use crate::decide::{Decided, Watch};
-use crate::descriptor::{Descriptor, RULES};
+use crate::descriptor::{Constants, Descriptor, RULES};
 use crate::error::Error;
 use crate::helping::{CROWD_SLOTS, CROWD_STRANGERS, Plan, keeps_scan_rule};
 use crate::keys;
@@ -48,7 +48,7 @@ pub(crate) struct Tip {
     recent: VecDeque<(WriterId, u64)>,
     /// Bytes of the newest own slot beside its batches.
     pub(crate) header_bytes: u64,
-    scan_slots: u64,
+    pub(crate) constants: Constants,
     /// Slots whose creator broke the scan rule.
     pub(crate) breaches: u64,
 }
@@ -72,7 +72,7 @@ impl Tip {
             summary_lag: usize::try_from(constants.summary_lag_slots).unwrap_or(usize::MAX).min(REMEMBERED_SLOTS),
             recent: VecDeque::new(),
             header_bytes: 0,
-            scan_slots: constants.scan_slots,
+            constants: *constants,
             breaches: 0,
         }
     }
@@ -211,7 +211,7 @@ impl Tip {
         revision: Option<Revision>,
     ) {
         let seq = header.seq.get();
-        if !keeps_scan_rule(seq, header.scan_base, header.listed, self.scan_slots) {
+        if !keeps_scan_rule(seq, header.scan_base, header.listed, self.constants.scan_slots) {
             // INV-20: its batches count all the same.
             self.breaches += 1;
             tracing::warn!(seq, scan_base = header.scan_base, creator = %header.creator, "a slot was created without a listing that was due");
@@ -247,6 +247,34 @@ impl Tip {
             watched.note(&self.state);
         }
         self.torn = false;
+    }
+
+    /// Takes a whole state in, in place of the slots up to it.
+    ///
+    /// # Errors
+    /// [`Error::Machine`], [`Error::Bytes`]: the machine does not take it, or came to another state than it should; in the latter case the handle ends.
+    pub(crate) fn restore<M: StateMachine>(&mut self, machine: &M, loaded: LoadedState) -> Result<(), Error> {
+        let LoadedState { state, snapshot, digest, key } = loaded;
+        machine.restore(&snapshot)?;
+        self.torn = true;
+        let summary = machine.summary();
+        // INV-30: the machine's digest is the published one.
+        if summary.digest != digest {
+            return Err(Error::bytes(key, brainy_core::CodecError::corrupt("snapshot", "the state in it has another digest")));
+        }
+        self.diverged = self.diverged.filter(|(seq, _)| *seq > state.position);
+        self.newest = None;
+        self.trusted = state.position;
+        self.unsettled = false;
+        self.hashes = VecDeque::from([state.slot_hash]);
+        self.summaries = VecDeque::from([(state.position, summary, state.digest())]);
+        self.recent.clear();
+        self.state = state;
+        if let Some(watched) = &mut self.watched {
+            watched.note_after_jump(&self.state);
+        }
+        self.torn = false;
+        Ok(())
     }
 
     /// The section in which a header differs from this replica, which stands before its slot.
@@ -297,6 +325,18 @@ impl Tip {
     pub(crate) fn decision(&self) -> Option<&Decided> {
         self.watched.as_ref().and_then(|watched| watched.decided.as_ref())
     }
+}
+
+/// A state as a manifest describes it, checked but for the machine's own part.
+#[derive(Debug)]
+pub(crate) struct LoadedState {
+    pub(crate) state: LogState,
+    /// The machine's part.
+    pub(crate) snapshot: Bytes,
+    /// What the machine must come to.
+    pub(crate) digest: SetHash,
+    /// Whence it came.
+    pub(crate) key: Key,
 }
 
 /// A slot with everything that applying it needs.

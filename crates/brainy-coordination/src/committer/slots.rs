@@ -115,7 +115,13 @@ impl<M: StateMachine> Committer<'_, M> {
         match created.value {
             Created::Committed(revision) if untouched => {
                 shared.reader.settle(&mut tip).await?;
-                shared.reader.confirm(&mut tip, created.at, false, deadline).await?;
+                if let Err(error) = shared.reader.confirm(&mut tip, created.at, false, deadline).await {
+                    // The slot lies in a collected stretch: nobody will ever read it. The state tells whether somebody carried the batch.
+                    self.doubtful = true;
+                    Box::pin(shared.reader.recover(&mut tip, error, deadline)).await?;
+                    shared.publish(&tip);
+                    return Ok(self.play.as_ref().and_then(|_| tip.decision().cloned()));
+                }
                 tip.install(&*shared.reader.machine, staged, &header, hash, Some(revision));
                 tip.trusted = tip.state.position;
                 shared.figures.carried.fetch_add(carried, Ordering::Relaxed);
@@ -138,13 +144,12 @@ impl<M: StateMachine> Committer<'_, M> {
                 }
                 shared.figures.lost_races.fetch_add(1, Ordering::Relaxed);
                 if untouched {
-                    let loaded = shared.reader.load(header.seq, winner, Some(&tip), deadline).await?;
-                    shared.reader.advance(&mut tip, loaded, deadline).await?;
-                    if let Some(Ok(Answer { value: Get::Found(object), .. })) = next {
-                        tip.check_next()?;
-                        let loaded = shared.reader.load(tip.next(), object, Some(&tip), deadline).await?;
-                        shared.reader.advance(&mut tip, loaded, deadline).await?;
-                        // There may be more.
+                    let next = next.and_then(|next| match next {
+                        Ok(Answer { value: Get::Found(object), .. }) => Some(object),
+                        _ => None,
+                    });
+                    if let Err(error) = Box::pin(shared.reader.take_winners(&mut tip, winner, next, deadline)).await {
+                        Box::pin(shared.reader.recover(&mut tip, error, deadline)).await?;
                         shared.reader.catch_up(&mut tip, deadline).await?;
                     }
                 }
@@ -153,7 +158,10 @@ impl<M: StateMachine> Committer<'_, M> {
         }
         if !tip.is_firm() {
             shared.reader.settle(&mut tip).await?;
-            shared.reader.confirm(&mut tip, created.at, false, deadline).await?;
+            if let Err(error) = shared.reader.confirm(&mut tip, created.at, false, deadline).await {
+                Box::pin(shared.reader.recover(&mut tip, error, deadline)).await?;
+                self.doubtful = true;
+            }
         }
         shared.publish(&tip);
         if !self.overrides_digest() {

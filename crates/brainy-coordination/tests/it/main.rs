@@ -1,6 +1,8 @@
 //! The log as its users see it: handles on one store, races, faults, crashes.
 
 #[cfg(test)]
+mod collecting;
+#[cfg(test)]
 mod crash;
 #[cfg(test)]
 mod driving;
