@@ -134,7 +134,7 @@ impl Failure {
             ErrorKind::Fenced => "nothing was written; another process has taken over this work",
             ErrorKind::NotFound => "check the place; `brainy create` makes a store, in a bucket that exists",
             ErrorKind::Unavailable => "nothing more was written; check the place, the permissions and the network, then try again",
-            ErrorKind::Overloaded => "nothing was written; too much is waiting, try again",
+            ErrorKind::Overloaded => "nothing was written; too much is asked at once, try again later",
             ErrorKind::Corrupt => "nothing was changed; restore the object that is named from a copy",
             ErrorKind::RolledBack => "the store went back in time; nothing was changed, look at the bucket before you go on",
             ErrorKind::Unsupported => "nothing was changed; a newer brainy or another kind of storage is needed",

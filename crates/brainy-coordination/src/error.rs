@@ -9,9 +9,16 @@ use crate::token::OpId;
 #[derive(Clone, Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// The store refused or did not answer.
-    #[error(transparent)]
-    Store(#[from] StoreError),
+    /// The store refused or did not answer, in another way than the two below.
+    #[error("{0}; nothing rests on it, and asking again is safe")]
+    Store(#[source] StoreError),
+    /// The store asks for patience. The request had no effect.
+    #[error("{0}; it had no effect, and asking again is safe, later")]
+    Throttled(#[source] StoreError),
+    /// The caller's deadline passed before a request was sent, or before its reply came; what may have taken effect is an
+    /// [unknown outcome](crate::Outcome::Unknown) instead.
+    #[error("{0}; nothing rests on it, and asking again with more time is safe")]
+    NoReply(#[source] StoreError),
     /// There is no brainy store here.
     #[error("there is no brainy store at {location}: `brainy.json` is not there")]
     NoStore {
@@ -45,7 +52,7 @@ pub enum Error {
         reason: String,
     },
     /// Stored bytes are corrupt or of a newer build.
-    #[error("{key}: {error}")]
+    #[error("{key}: {error}; nothing of it was applied, nor will anything behind it be")]
     Bytes {
         /// Which object.
         key: String,
@@ -54,7 +61,7 @@ pub enum Error {
         error: CodecError,
     },
     /// An object that must be there is gone.
-    #[error("{key} is missing, though {reason}")]
+    #[error("{key} is missing, though {reason}; nothing behind it is applied")]
     Missing {
         /// Which object.
         key: String,
@@ -62,7 +69,9 @@ pub enum Error {
         reason: &'static str,
     },
     /// An object of another store lies in this one.
-    #[error("{key} belongs to store {found}, this is store {expected}: two stores were written under one prefix")]
+    #[error(
+        "{key} belongs to store {found}, this is store {expected}: two stores were written under one prefix; nothing of it was applied"
+    )]
     ForeignObject {
         /// Which object.
         key: String,
@@ -80,7 +89,7 @@ pub enum Error {
         expected: StoreId,
     },
     /// The log is shorter than, or different from, what was seen before: the bucket was restored to an earlier state.
-    #[error("the log went back: {reason}")]
+    #[error("the log went back: {reason}; nothing is acknowledged on top of it")]
     RolledBack {
         /// What shows it.
         reason: String,
@@ -117,13 +126,13 @@ pub enum Error {
     #[error(transparent)]
     Machine(#[from] MachineError),
     /// The deadline passed; what was asked for was a read or was not sent.
-    #[error("the deadline passed while {doing}")]
+    #[error("the deadline passed while {doing}; nothing was sent that could take effect")]
     Deadline {
         /// What was being done.
         doing: &'static str,
     },
     /// Too much is waiting in this handle.
-    #[error("{waiting} transactions ({bytes} bytes) are waiting in this handle, which is its limit")]
+    #[error("{waiting} transactions ({bytes} bytes) are waiting in this handle, which is its limit: this one was not taken")]
     Overloaded {
         /// How many.
         waiting: usize,
@@ -137,7 +146,7 @@ pub enum Error {
         reason: String,
     },
     /// The handle only reads.
-    #[error("this handle is read-only")]
+    #[error("this handle is read-only: nothing was sent")]
     ReadOnly,
     /// The handle is closed.
     #[error("this handle is closed: {cause}")]
@@ -227,6 +236,14 @@ pub enum Error {
         /// How it went.
         reason: &'static str,
     },
+    /// The file system tells nobody when something changes. The log is followed all the same, by looking now and then.
+    #[error("{place} gives no file-system events ({reason}): changes of other processes are noticed by polling alone")]
+    NoEvents {
+        /// Which directory.
+        place: String,
+        /// Why.
+        reason: String,
+    },
     /// The operation id lies so far back that nobody can tell any more.
     #[error("operation {op} lies more than twice the horizon back: its outcome is not held any more")]
     OutsideWindow {
@@ -239,7 +256,7 @@ impl Error {
     /// What a caller should do.
     pub fn kind(&self) -> ErrorKind {
         match self {
-            Self::Store(error) => error.kind(),
+            Self::Store(error) | Self::Throttled(error) | Self::NoReply(error) => error.kind(),
             Self::NoStore { .. } | Self::OutsideWindow { .. } | Self::NoSnapshot { .. } | Self::NotHeld { .. } => ErrorKind::NotFound,
             Self::Exists { .. } | Self::Different { .. } | Self::LeaseTaken { .. } => ErrorKind::Conflict,
             Self::LeaseLost { .. } | Self::Fenced { .. } | Self::Superseded { .. } => ErrorKind::Fenced,
@@ -249,13 +266,28 @@ impl Error {
             Self::Missing { .. } | Self::LeaseVanished { .. } | Self::ForeignObject { .. } | Self::Diverged { .. } => ErrorKind::Corrupt,
             Self::RolledBack { .. } => ErrorKind::RolledBack,
             Self::Rules { .. } | Self::CannotCollect { .. } => ErrorKind::Unsupported,
-            Self::Machine(_) | Self::Deadline { .. } | Self::Truncated { .. } => ErrorKind::Unavailable,
+            Self::Machine(_) | Self::Deadline { .. } | Self::Truncated { .. } | Self::NoEvents { .. } => ErrorKind::Unavailable,
             Self::Overloaded { .. } => ErrorKind::Overloaded,
             Self::Closed { .. } => ErrorKind::Closed,
         }
     }
 
+    /// Whether the caller's own deadline is all that went wrong.
+    pub fn is_deadline(&self) -> bool {
+        matches!(self, Self::Deadline { .. } | Self::NoReply(_))
+    }
+
     pub(crate) fn bytes(key: impl std::fmt::Display, error: CodecError) -> Self {
         Self::Bytes { key: key.to_string(), error }
+    }
+}
+
+impl From<StoreError> for Error {
+    fn from(error: StoreError) -> Self {
+        match error.kind() {
+            ErrorKind::Overloaded => Self::Throttled(error),
+            _ if error.is_past_deadline() => Self::NoReply(error),
+            _ => Self::Store(error),
+        }
     }
 }

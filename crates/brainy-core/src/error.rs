@@ -14,9 +14,9 @@ pub enum ErrorKind {
     Fenced,
     /// The named thing does not exist.
     NotFound,
-    /// The store did not answer as it should (network, throttling, permissions of the moment): try again later.
+    /// The store did not answer as it should or in time (network, permissions of the moment, a full disk): try again later.
     Unavailable,
-    /// Too much is waiting in this instance: slow down, then try again; nothing was written.
+    /// Too much is asked at once: too much waits in this instance, or the store throttles. Slow down, then try again; nothing was written.
     Overloaded,
     /// Stored bytes are not what was written: restore or repair; nothing was changed.
     Corrupt,

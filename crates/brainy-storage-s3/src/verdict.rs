@@ -78,9 +78,10 @@ fn of_status(status: StatusCode, code: Option<&str>, region: Option<&str>, bucke
         StatusCode::METHOD_NOT_ALLOWED | StatusCode::NOT_IMPLEMENTED => {
             (ErrorKind::Unsupported, format!("the server does not do that ({said})"))
         }
-        StatusCode::REQUEST_TIMEOUT | StatusCode::TOO_MANY_REQUESTS => {
-            (ErrorKind::Unavailable, format!("the server asks for patience ({said})"))
+        StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE => {
+            (ErrorKind::Overloaded, format!("the server asks for patience ({said})"))
         }
+        StatusCode::REQUEST_TIMEOUT => (ErrorKind::Unavailable, format!("the request was too slow for the server ({said})")),
         StatusCode::BAD_REQUEST if is(&PASSING) => (ErrorKind::Unavailable, format!("refused for now ({said})")),
         _ if status.is_server_error() => (ErrorKind::Unavailable, format!("the server failed ({said})")),
         _ => (ErrorKind::Invalid, format!("the server refused it ({said})")),
@@ -127,6 +128,11 @@ mod tests {
             (&create, 200, None, Said::Unknown),
             (&create, 400, Some("InvalidDigest"), Said::Err(ErrorKind::Invalid)),
             (&create, 400, Some("ExpiredToken"), Said::Err(ErrorKind::Unavailable)),
+            (&create, 400, Some("RequestTimeout"), Said::Err(ErrorKind::Unavailable)),
+            (&create, 403, Some("RequestTimeTooSkewed"), Said::Err(ErrorKind::Unavailable)),
+            (&create, 429, None, Said::Err(ErrorKind::Overloaded)),
+            (&create, 503, Some("SlowDown"), Said::Err(ErrorKind::Overloaded)),
+            (&create, 500, Some("InternalError"), Said::Err(ErrorKind::Unavailable)),
             (&create, 403, Some("SignatureDoesNotMatch"), Said::Err(ErrorKind::Invalid)),
             (&create, 403, Some("AccessDenied"), Said::Err(ErrorKind::Unavailable)),
             (&create, 501, Some("NotImplemented"), Said::Err(ErrorKind::Unsupported)),

@@ -126,7 +126,7 @@ async fn create_beside<T>(target: Target<'_>, look: impl Future<Output = T>, loo
             },
             Some(Err(error)) if in_doubt => return Ok(unknown(Created::Unknown, error)),
             Some(Err(error)) => return Err(error),
-            None => return Ok(unknown(Created::Unknown, attempts.error("no reply before the deadline"))),
+            None => return Ok(unknown(Created::Unknown, attempts.too_late("no reply before the deadline"))),
         };
         in_doubt = true;
         let read = attempts.repeat(|| store.get(key, GetOptions::whole()));
@@ -193,7 +193,7 @@ pub async fn swap(
             },
             Some(Err(error)) if in_doubt => return Ok(unknown(Swapped::Unknown, error)),
             Some(Err(error)) => return Err(error),
-            None => return Ok(unknown(Swapped::Unknown, attempts.error("no reply before the deadline"))),
+            None => return Ok(unknown(Swapped::Unknown, attempts.too_late("no reply before the deadline"))),
         };
         in_doubt = true;
         repeated = true;
@@ -279,7 +279,7 @@ pub async fn write(
             Some(Ok(Answer { value: Outcome::Rejected, at })) => attempts.error("the store refused a write that has no condition").at(at),
             Some(Err(error)) if passes(&error) => error,
             Some(Err(error)) => return Err(error),
-            None => return Err(attempts.error("no reply before the deadline")),
+            None => return Err(attempts.too_late("no reply before the deadline")),
         };
         if !attempts.pause().await {
             return Err(error);
@@ -331,11 +331,15 @@ impl<'a> Attempts<'a> {
         subject: &'a (dyn std::fmt::Display + Sync),
     ) -> Result<Self, StoreError> {
         let attempts = Self { clock, entropy, deadline, longest_pause: FIRST_PAUSE, operation, subject };
-        if clock.now() >= deadline { Err(attempts.error("its deadline passed before anything was sent")) } else { Ok(attempts) }
+        if clock.now() >= deadline { Err(attempts.too_late("its deadline passed before anything was sent")) } else { Ok(attempts) }
     }
 
     fn error(&self, reason: impl Into<String>) -> StoreError {
         StoreError::new(ErrorKind::Unavailable, self.operation, self.subject, reason)
+    }
+
+    fn too_late(&self, reason: &str) -> StoreError {
+        self.error(reason).past_deadline()
     }
 
     /// The reply, or none if there was none before the deadline.
@@ -361,7 +365,7 @@ impl<'a> Attempts<'a> {
             let error = match self.send(request()).await {
                 Some(Err(error)) if passes(&error) => error,
                 Some(result) => return result,
-                None => return Err(self.error("no reply before the deadline")),
+                None => return Err(self.too_late("no reply before the deadline")),
             };
             if !self.pause().await {
                 return Err(error);

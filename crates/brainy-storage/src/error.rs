@@ -46,20 +46,28 @@ pub struct StoreError {
     /// What went wrong, for people.
     pub reason: String,
     kind: ErrorKind,
+    past_deadline: bool,
     at: Option<StoreTime>,
     source: Option<Arc<dyn std::error::Error + Send + Sync>>,
 }
 
 impl StoreError {
-    /// An error of this kind. `reason` must hold no secret.
+    /// An error of this kind: `Overloaded` where the store asks for patience, `Unavailable` where it does not answer as it should. `reason` must hold no secret.
     pub fn new(kind: ErrorKind, operation: Operation, subject: impl std::fmt::Display, reason: impl Into<String>) -> Self {
-        Self { operation, subject: subject.to_string(), reason: reason.into(), kind, at: None, source: None }
+        Self { operation, subject: subject.to_string(), reason: reason.into(), kind, past_deadline: false, at: None, source: None }
     }
 
     /// With the store's time of the refusing reply.
     #[must_use]
     pub fn at(mut self, at: Option<StoreTime>) -> Self {
         self.at = at;
+        self
+    }
+
+    /// Because its caller's deadline passed, before it was sent or before there was a reply.
+    #[must_use]
+    pub fn past_deadline(mut self) -> Self {
+        self.past_deadline = true;
         self
     }
 
@@ -73,6 +81,11 @@ impl StoreError {
     /// What a caller should do.
     pub fn kind(&self) -> ErrorKind {
         self.kind
+    }
+
+    /// Whether its caller's deadline is all that went wrong: the store may be well.
+    pub fn is_past_deadline(&self) -> bool {
+        self.past_deadline
     }
 
     /// The store's own time on its reply, where it has one.

@@ -152,3 +152,50 @@ macro_rules! invalid_from {
 }
 
 invalid_from!(TextError => "name", VectorError => "vector", MetadataError => "metadata", FilterError => "filter", ParseError => "text", VersionError => "version");
+
+#[cfg(test)]
+mod tests {
+    use brainy_core::{ContentHash, WriterId};
+    use brainy_storage::Operation;
+
+    use super::*;
+
+    #[test]
+    fn what_became_of_a_transaction_has_its_own_error_and_says_that_nothing_took_effect() {
+        let op = OpId { writer: WriterId::from_bytes([1; 16]), wseq: 1, index: 0, base: 0, hash: ContentHash::of(b"batch") };
+        let rejected = |code| Withdrawal::Precondition { op, rejection: Rejection { operation: 0, code } };
+        for (withdrawal, kind, text) in [
+            (rejected(Rejection::FENCED), ErrorKind::Fenced, "a lease that has been taken over; it had no effect"),
+            (rejected(Rejection::CLAIM_STALE), ErrorKind::Withdrawn, "had no effect: a higher token"),
+            (rejected(Rejection::MALFORMED), ErrorKind::Withdrawn, "had no effect: its bytes"),
+            (rejected(Reason::AlreadyExists.code()), ErrorKind::Conflict, "; the transaction changed nothing"),
+            (Withdrawal::Cancelled { op }, ErrorKind::Withdrawn, "had no effect: it was given up"),
+            (Withdrawal::Refused { op }, ErrorKind::Withdrawn, "had no effect: nobody could read it"),
+            (Withdrawal::Stale { op }, ErrorKind::Withdrawn, "had no effect: the log went on too far"),
+            (Withdrawal::Foreign { op }, ErrorKind::Withdrawn, "had no effect: another process writes under the same identity"),
+            (Withdrawal::NotSent, ErrorKind::Withdrawn, "had no effect: its deadline passed"),
+        ] {
+            let error = Error::withdrawn(withdrawal, |_| "noun a".into());
+            assert_eq!(error.kind(), kind, "{withdrawal:?}: {error}");
+            assert!(error.to_string().contains(text), "{withdrawal:?}: {error}");
+            assert_eq!(error.op_id().is_some(), withdrawal != Withdrawal::NotSent, "{withdrawal:?}");
+        }
+        let unknown = Error::OutcomeUnknown { op };
+        assert_eq!((unknown.kind(), unknown.op_id()), (ErrorKind::OutcomeUnknown, Some(op)));
+        assert!(unknown.to_string().contains("resolve it before any retry"), "{unknown}");
+    }
+
+    #[test]
+    fn throttling_deadlines_and_failures_of_the_store_are_told_apart() {
+        let error = |kind| StoreError::new(kind, Operation::Get, "log/1", "why");
+        for (given, expected) in [
+            (error(ErrorKind::Overloaded), "Throttled"),
+            (error(ErrorKind::Unavailable).past_deadline(), "NoReply"),
+            (error(ErrorKind::Unavailable), "Store"),
+        ] {
+            let kind = given.kind();
+            let Error::Log(told) = Error::from(given) else { panic!("it is of the log") };
+            assert!(format!("{told:?}").starts_with(expected) && told.kind() == kind, "{told:?}");
+        }
+    }
+}

@@ -40,10 +40,10 @@ async fn every_reply_carries_the_stores_own_time_refusals_and_errors_included() 
     for (what, at) in seen {
         assert_eq!(at, AT, "{what}");
     }
-    for status in [403, 500, 503] {
+    for (status, kind) in [(403, ErrorKind::Unavailable), (500, ErrorKind::Unavailable), (503, ErrorKind::Overloaded)] {
         world.fault("GET", HttpFault::StatusBefore(status, "Fault".to_owned()));
         let error = store.get(&key("a"), GetOptions::whole()).await.unwrap_err();
-        assert_eq!((error.kind(), error.store_time()), (ErrorKind::Unavailable, AT), "{error}");
+        assert_eq!((error.kind(), error.store_time()), (kind, AT), "{error}");
     }
     world.fault("PUT", HttpFault::StatusAfter(503, "SlowDown".to_owned()));
     let unknown = store.put(&key("b"), body, Precondition::IfAbsent).await.unwrap();
@@ -77,18 +77,19 @@ async fn a_read_whose_body_is_cut_is_an_error_and_a_ranged_one_is_taken_up_again
 }
 
 #[tokio::test]
-async fn a_server_that_is_slow_or_asks_for_patience_makes_a_read_unavailable() {
+async fn a_server_that_does_not_answer_makes_a_read_unavailable_and_one_that_throttles_says_so() {
     let world = World::impatient();
     assert_eq!(world.create("a", "1").await, Said::Committed);
-    for fault in [
-        HttpFault::StatusBefore(503, "SlowDown".to_owned()),
-        HttpFault::StatusBefore(429, "TooManyRequests".to_owned()),
-        HttpFault::CloseBefore,
-        HttpFault::DelayAfter(crate::world::TIMEOUT * 4),
+    for (fault, kind) in [
+        (HttpFault::StatusBefore(503, "SlowDown".to_owned()), ErrorKind::Overloaded),
+        (HttpFault::StatusBefore(429, "TooManyRequests".to_owned()), ErrorKind::Overloaded),
+        (HttpFault::StatusBefore(400, "ExpiredToken".to_owned()), ErrorKind::Unavailable),
+        (HttpFault::CloseBefore, ErrorKind::Unavailable),
+        (HttpFault::DelayAfter(crate::world::TIMEOUT * 4), ErrorKind::Unavailable),
     ] {
         world.fault("GET", fault.clone());
         let error = world.store.get(&key("a"), GetOptions::whole()).await.unwrap_err();
-        assert_eq!(error.kind(), ErrorKind::Unavailable, "{fault:?}: {error}");
+        assert_eq!(error.kind(), kind, "{fault:?}: {error}");
     }
     assert_eq!(world.revision("a").await.as_str(), "\"c4ca4238a0b923820dcc509a6f75849b\"", "the quoted ETag is the revision");
 }
