@@ -7,7 +7,8 @@ use crate::descriptor::{Constants, Truncation};
 /// How long an instance may trust what it reads at the tail before it must look at the collection boundary again.
 ///
 /// INV-9: a 404, a create's success, a slot read or a helped acknowledgement counts only if its own reply's time is less than G/4 after the last
-/// `ctl/head` read (or counted 404) that showed boundary ≤ position. Times are the store's: a local clock stops while a machine is suspended.
+/// `ctl/head` read that showed boundary ≤ position. Times are the store's: a local clock stops while a machine is suspended. A 404 that counts extends
+/// nothing: it would prove the boundary as well, but not that the own newest slot is still there (INV-10), and an idle handle would never look.
 #[derive(Clone, Copy, Debug)]
 pub struct Confirmation {
     truncation: Truncation,
@@ -32,7 +33,7 @@ impl Confirmation {
         }
     }
 
-    /// A `ctl/head` read with this time showed boundary ≤ position, or a 404 that counts had it.
+    /// A `ctl/head` read with this time showed boundary ≤ position, and the own newest slot, if there is one, was as it was.
     pub fn confirm(&mut self, reply: Option<StoreTime>) {
         // Front ends' clocks differ a little: confirmation never moves back.
         self.confirmed_at = self.confirmed_at.max(reply);

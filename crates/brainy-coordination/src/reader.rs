@@ -236,9 +236,6 @@ impl<M: StateMachine> Reader<M> {
     pub(crate) async fn confirm(&self, tip: &mut Tip, reply: Option<StoreTime>, not_found: bool, deadline: Moment) -> Result<(), Error> {
         let position = tip.state.position;
         if tip.confirmation.counts(reply) || (not_found && broken!(TrustNotFound)) || (!not_found && broken!(SkipBoundary)) {
-            if not_found {
-                tip.confirmation.confirm(reply);
-            }
             tip.trusted = position;
             return Ok(());
         }

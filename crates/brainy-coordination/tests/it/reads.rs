@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use brainy_coordination::{Constants, Error, Outcome, Token, Truncation, find_tail};
+use brainy_coordination::{Constants, Error, LogOptions, Outcome, Token, Truncation, find_tail};
 use brainy_core::{Clock, ContentHash, SeededEntropy, StoreId};
 use brainy_storage::{GetOptions, InMemoryStore, Key, Precondition, Store};
 use brainy_testkit::{FaultStore, Faults, Lie, LyingStore, ManualClock};
@@ -94,6 +94,26 @@ fn inv_10_a_bucket_that_went_back_is_noticed_at_the_next_confirmation() {
             assert!(matches!(refused, Err(Error::RolledBack { .. })), "INV-10: {refused:?}");
         });
     }
+}
+
+#[test]
+fn inv_10_an_idle_follower_notices_within_a_quarter_of_the_grace_that_the_bucket_went_back() {
+    let (store, clock, environment) = timed(26);
+    clock.run(async {
+        let log = opened(&environment).await;
+        commit_alone(&log, &[add(1), add(2)]).await;
+        let log = opened(&environment).await;
+        let watch = async {
+            clock.sleep(Duration::from_secs(7_200)).await;
+            assert!(log.last_failure().is_none(), "{:?}", log.last_failure());
+            store.delete(&slot_key(2)).await.unwrap();
+            clock.sleep(Duration::from_millis(Constants::GRACE_MS / 4) + LogOptions::POLL_LONGEST * 2).await;
+            let failure = log.last_failure();
+            assert!(matches!(failure, Some(Error::RolledBack { .. })), "INV-10: {failure:?}");
+            log.stop("done");
+        };
+        join(log.follow(), watch).await;
+    });
 }
 
 #[test]
