@@ -17,6 +17,7 @@ mod decoding;
 mod descriptor;
 mod environment;
 mod error;
+mod follow;
 #[allow(unreachable_pub, reason = "the model reaches it through `internals`, under a feature")]
 mod garbage;
 #[cfg(test)]
@@ -53,6 +54,7 @@ mod spawn;
 mod state;
 mod tip;
 mod token;
+mod wake;
 
 pub use batch::{BlobReference, Fence, MAX_BATCH_TRANSACTIONS, Transaction};
 pub use collector::{CollectOptions, CollectReport, CollectRequests, Collector, Removed};
@@ -72,3 +74,6 @@ pub use queue::{Outcome, Pending, Withdrawal};
 pub use slot::{Header, StatedSummary};
 pub use spawn::{Spawn, Task};
 pub use token::{OpId, ParseError, Receipt, Token};
+#[cfg(feature = "file-events")]
+pub use wake::FileWake;
+pub use wake::{AnyWake, Bell, InProcessWake, WakeSource};

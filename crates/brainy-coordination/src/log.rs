@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use brainy_core::clock::before;
-use brainy_core::{ErrorKind, Moment, SetHash};
+use brainy_core::{Moment, SetHash};
 use brainy_storage::StoreTime;
 
 use crate::batch::Transaction;
@@ -23,6 +23,7 @@ use crate::reader::Reader;
 use crate::state::LogState;
 use crate::tip::Tip;
 use crate::token::{OpId, Token};
+use crate::wake::WakeSource;
 
 /// Largest transaction that can be submitted, its envelope included.
 const MOST_TRANSACTION_BYTES: usize = brainy_core::MAX_TRANSACTION_BYTES + (64 << 10);
@@ -41,8 +42,11 @@ pub struct LogOptions {
     pub queue_bytes: usize,
     /// Shortest pause between two looks at the tail while following; shorter notices changes sooner, each look costs one request. Default: [`Self::POLL_SHORTEST`].
     pub poll_shortest: Duration,
-    /// Longest pause, reached after some time without changes. Default: [`Self::POLL_LONGEST`].
+    /// Longest pause, reached after some time without changes: a change is seen within it and the time of a look, whatever wake-ups are lost. Longer costs fewer
+    /// requests; wake-ups that find nothing add a twelfth at most. Default: [`Self::POLL_LONGEST`].
     pub poll_longest: Duration,
+    /// What says "look now" between two looks; without it, time alone decides.
+    pub(crate) wake: Option<Arc<dyn WakeSource>>,
     /// Whether contending writers help each other; without it, each races for slots alone.
     pub(crate) helping: bool,
 }
@@ -80,6 +84,13 @@ impl LogOptions {
         self
     }
 
+    /// With hints when to look while following; the source is also told what this handle has applied.
+    #[must_use]
+    pub fn with_wake_source(mut self, wake: Arc<dyn WakeSource>) -> Self {
+        self.wake = Some(wake);
+        self
+    }
+
     /// With or without helping: for measuring what it is worth.
     #[cfg(feature = "simulation")]
     #[doc(hidden)]
@@ -109,6 +120,7 @@ impl Default for LogOptions {
             queue_bytes: Self::QUEUE_BYTES,
             poll_shortest: Self::POLL_SHORTEST,
             poll_longest: Self::POLL_LONGEST,
+            wake: None,
             helping: true,
         }
     }
@@ -130,6 +142,10 @@ pub struct Figures {
     pub carried: u64,
     /// Listings of the inbox.
     pub listings: u64,
+    /// Looks at the tail while following.
+    pub looks: u64,
+    /// Those of them that a wake-up brought forward.
+    pub woken: u64,
     /// Slots, by anybody, for which a listing was due and not made. Their batches count.
     pub breaches: u64,
 }
@@ -142,6 +158,8 @@ pub(crate) struct Counters {
     pub(crate) posted: AtomicU64,
     pub(crate) carried: AtomicU64,
     pub(crate) listings: AtomicU64,
+    pub(crate) looks: AtomicU64,
+    pub(crate) woken: AtomicU64,
     breaches: AtomicU64,
 }
 
@@ -178,12 +196,24 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 impl<M: StateMachine> Shared<M> {
     /// Makes the tip's position known to reads that do not wait for it.
     pub(crate) fn publish(&self, tip: &Tip) {
-        let mut seen = lock(&self.seen);
-        if tip.is_firm() {
-            seen.token = tip.token();
-        }
-        seen.failed = tip.check().err();
+        let moved = {
+            let mut seen = lock(&self.seen);
+            let before = seen.token.seq;
+            if tip.is_firm() {
+                seen.token = tip.token();
+            }
+            seen.failed = tip.check().err();
+            (seen.token.seq > before).then_some(seen.token.seq)
+        };
         self.figures.breaches.store(tip.breaches, Ordering::Relaxed);
+        if let (Some(seq), Some(wake)) = (moved, &self.options.wake) {
+            wake.moved(seq);
+        }
+    }
+
+    /// The failure that somebody who asks is told.
+    pub(crate) fn note_failure(&self, error: &Error) {
+        *lock(&self.last_failure) = Some(error.clone());
     }
 
     /// The tip, as soon as nobody else works on it.
@@ -385,7 +415,7 @@ impl<M: StateMachine> ChangeLog<M> {
 
     /// Counts since the handle was opened.
     pub fn figures(&self) -> Figures {
-        let Counters { batches, lost_races, failures, posted, carried, listings, breaches } = &self.shared.figures;
+        let Counters { batches, lost_races, failures, posted, carried, listings, looks, woken, breaches } = &self.shared.figures;
         let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         Figures {
             batches: read(batches),
@@ -394,6 +424,8 @@ impl<M: StateMachine> ChangeLog<M> {
             posted: read(posted),
             carried: read(carried),
             listings: read(listings),
+            looks: read(looks),
+            woken: read(woken),
             breaches: read(breaches),
         }
     }
@@ -546,25 +578,5 @@ impl<M: StateMachine> ChangeLog<M> {
             return Err(Error::RolledBack { reason: format!("slot {} is not the one the token names", token.seq) });
         }
         Ok(position)
-    }
-
-    /// Looks at the tail again and again, soon after changes and seldom without, until the handle is closed. A failure is kept in
-    /// [`last_failure`](Self::last_failure) and tried again.
-    pub async fn follow(&self) {
-        let clock = &self.environment().clock;
-        let LogOptions { poll_shortest, poll_longest, .. } = self.shared.options;
-        let mut pause = poll_shortest;
-        while self.closed().is_none() {
-            clock.sleep(pause).await;
-            let before = self.position().seq;
-            let result = self.refresh(clock.now().after(poll_longest.max(Duration::from_secs(10)))).await;
-            let moved = self.position().seq > before;
-            if let Err(error) = &result
-                && !matches!(error.kind(), ErrorKind::Closed)
-            {
-                *lock(&self.shared.last_failure) = Some(error.clone());
-            }
-            pause = if moved { poll_shortest } else { (pause * 2).min(poll_longest) };
-        }
     }
 }

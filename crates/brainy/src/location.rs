@@ -48,6 +48,14 @@ impl Location {
         wrong("memory://name, file:///path or s3://bucket/prefix is needed")
     }
 
+    /// The directory, if it is one.
+    pub(crate) fn directory(self) -> Option<PathBuf> {
+        match self {
+            Self::Directory(path) => Some(path),
+            Self::Memory(_) | Self::S3(_) => None,
+        }
+    }
+
     /// The store. `create`: a directory may be made.
     pub(crate) fn open(&self, create: bool, read_only: bool, allow_network: bool) -> Result<Arc<dyn Store>, Error> {
         match self {

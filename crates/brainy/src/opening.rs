@@ -1,14 +1,16 @@
 //! From a builder's choices to an open handle.
 
 use std::collections::HashSet;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use brainy_coordination::{
-    ChangeLog, Constants, Descriptor, Environment, LogOptions, NewStore, Space, compare_store, create_store, read_descriptor,
+    ChangeLog, Constants, Descriptor, Environment, InProcessWake, LogOptions, NewStore, Space, WakeSource, compare_store, create_store,
+    read_descriptor,
 };
 use brainy_core::clock::before;
-use brainy_core::{Metric, Moment};
+use brainy_core::{Metric, Moment, StoreId};
 use brainy_engine::{Engine, EngineOptions};
 use brainy_storage::{Metered, Store, probe};
 use tracing::{Instrument, Span, field};
@@ -26,6 +28,8 @@ pub(crate) struct Parts {
     pub(crate) defaults: CallDefaults,
     pub(crate) load_deadline: Duration,
     pub(crate) follow: bool,
+    /// The directory whose events wake the follower.
+    pub(crate) watched: Option<PathBuf>,
     pub(crate) probe: bool,
     pub(crate) log: LogOptions,
     pub(crate) engine: EngineOptions,
@@ -114,7 +118,7 @@ impl Brainy {
 }
 
 async fn start(parts: Parts, intent: Intent, span: &Span) -> Result<Brainy, Error> {
-    let Parts { environment, metered, mode, defaults, load_deadline, follow, probe, log, engine, wanted } = parts;
+    let Parts { environment, metered, mode, defaults, load_deadline, follow, watched, probe, log, engine, wanted } = parts;
     let runtime = OwnRuntime::start()?;
     let probed = probe.then(|| Arc::clone(metered.inner()));
     let deadline = environment.clock.now().after(defaults.deadline);
@@ -126,6 +130,7 @@ async fn start(parts: Parts, intent: Intent, span: &Span) -> Result<Brainy, Erro
             let space = brainy_engine::Space::new(nouns.dimension as usize, nouns.metric).with_verb_dimension(verbs);
             let engine = Arc::new(Engine::new(space, engine)?);
             // By now the store is there and answers; what its log holds takes the time it takes.
+            let log = log.with_wake_source(wake_source(descriptor.store, watched.as_deref()));
             let loaded = environment.clock.now().after(load_deadline);
             let log = ChangeLog::open(environment, Arc::clone(&engine), log, loaded).await?;
             Ok::<_, Error>((log, engine))
@@ -149,6 +154,22 @@ async fn start(parts: Parts, intent: Intent, span: &Span) -> Result<Brainy, Erro
         Mode::ReadWrite | Mode::ReadOnly | Mode::Frozen => Some(IndexThread::start(Arc::clone(&engine), log.clone(), health.clone())?),
     };
     Ok(Brainy::new(Inner { log, engine, metered, mode, health, _index: index, runtime }, defaults))
+}
+
+/// What wakes a follower: the other handles of this process, and the file system.
+fn wake_source(store: StoreId, watched: Option<&Path>) -> Arc<dyn WakeSource> {
+    let siblings: Arc<dyn WakeSource> = Arc::new(InProcessWake::of(store));
+    #[cfg(feature = "file-events")]
+    if let Some(directory) = watched {
+        match brainy_coordination::FileWake::watch(directory) {
+            Ok(events) => return Arc::new(brainy_coordination::AnyWake::new(vec![siblings, Arc::new(events)])),
+            // INV-31: changes are seen all the same, later.
+            Err(error) => tracing::warn!(%error, "following by polling alone"),
+        }
+    }
+    #[cfg(not(feature = "file-events"))]
+    let _ = watched;
+    siblings
 }
 
 /// The store, made where it is to be made.

@@ -55,6 +55,7 @@ pub struct Builder {
     defaults: CallDefaults,
     load_deadline: Duration,
     follow: bool,
+    file_events: bool,
     probe: bool,
     allow_network: bool,
     log: LogOptions,
@@ -93,6 +94,7 @@ impl Builder {
             defaults: CallDefaults { deadline: Self::DEADLINE, freshness: Freshness::Bounded(Self::FRESHNESS), service: None },
             load_deadline: Self::LOAD_DEADLINE,
             follow: true,
+            file_events: true,
             probe: true,
             allow_network: false,
             log: LogOptions::default(),
@@ -190,6 +192,15 @@ impl Builder {
     #[must_use]
     pub fn follow(mut self, follow: bool) -> Self {
         self.follow = follow;
+        self
+    }
+
+    /// Whether a handle that follows a directory is woken by file-system events, so that it sees what another process commits at once instead of at its next look.
+    /// They cost a watch of the operating system and a thread a directory and process, and a look for each commit. Where the system gives none, the log is
+    /// followed by polling, and the log of this library says so. Without the feature `file-events`, and for any store but a directory's, it does nothing. Default: true.
+    #[must_use]
+    pub fn file_events(mut self, file_events: bool) -> Self {
+        self.file_events = file_events;
         self
     }
 
@@ -299,9 +310,14 @@ impl Builder {
             self.wanted.new_store()?;
         }
         self.check()?;
-        let store = match self.store {
-            Some(store) => store,
-            None => Location::parse(&self.url)?.open(intent != Intent::Open, !writes, self.allow_network)?,
+        let follow = self.follow && self.mode != Mode::Frozen;
+        let (store, watched) = match self.store {
+            Some(store) => (store, None),
+            None => {
+                let location = Location::parse(&self.url)?;
+                let store = location.open(intent != Intent::Open, !writes, self.allow_network)?;
+                (store, location.directory().filter(|_| follow && self.file_events))
+            }
         };
         let metered = Arc::new(Metered::new(store));
         let counted: Arc<dyn Store> = Arc::<Metered>::clone(&metered);
@@ -311,7 +327,8 @@ impl Builder {
             mode: self.mode,
             defaults: self.defaults,
             load_deadline: self.load_deadline,
-            follow: self.follow && self.mode != Mode::Frozen,
+            follow,
+            watched,
             probe: self.probe && writes,
             log: self.log.with_read_only(!writes),
             engine: self.engine.with_vector_index(self.mode != Mode::WriteOnly),

@@ -7,6 +7,8 @@ mod crash;
 #[cfg(test)]
 mod driving;
 #[cfg(test)]
+mod errors;
+#[cfg(test)]
 mod faults;
 #[cfg(test)]
 mod handle;
@@ -14,6 +16,8 @@ mod handle;
 mod helping;
 #[cfg(test)]
 mod hosts;
+#[cfg(test)]
+mod incidents;
 #[cfg(test)]
 mod lease;
 #[cfg(test)]
@@ -26,3 +30,5 @@ mod reads;
 mod register;
 #[cfg(test)]
 mod stores;
+#[cfg(test)]
+mod wake;

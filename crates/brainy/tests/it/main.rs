@@ -21,4 +21,5 @@ mod statistics;
 mod support;
 mod transactions;
 mod verbs;
+mod wake;
 mod writes;
