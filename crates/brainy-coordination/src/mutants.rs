@@ -121,6 +121,10 @@ mod switches {
         ActBeforeClaim,
         /// A holder believes until the reply to its release.
         BelieveUntilReleased,
+        /// A 404 moves the confirmation on.
+        ConfirmByAbsence,
+        /// A confirmation looks at the own newest slot alone.
+        CheckNewestAlone,
         /// Intents are carried in the order of their writers.
         WriterOrder,
         /// Keys of decided intents count towards the end of a listing.

@@ -22,7 +22,7 @@ use crate::keys;
 use crate::machine::StateMachine;
 use crate::mutants::broken;
 use crate::slot;
-use crate::tip::{LoadedSlot, Tip};
+use crate::tip::{Anchor, LoadedSlot, Tip};
 
 /// Slots asked for at once while catching up: one, one, then twice as many as before each time, up to so many. Then the rest is listed, and as many are read at once.
 const PARALLEL_READS: usize = 16;
@@ -229,14 +229,22 @@ impl<M: StateMachine> Reader<M> {
         Ok(())
     }
 
-    /// Makes sure that what was just read or created at the tail is not a ghost in a collected stretch of the log. `not_found`: the reply was a 404.
+    /// Makes sure that what was just read or created at the tail is not a ghost in a collected stretch of the log, nor behind a hole that a bucket's going
+    /// back tore. `not_found`: the reply was a 404.
     ///
     /// # Errors
     /// [`Error::Truncated`], [`Error::RolledBack`]: the handle cannot go on from here.
     pub(crate) async fn confirm(&self, tip: &mut Tip, reply: Option<StoreTime>, not_found: bool, deadline: Moment) -> Result<(), Error> {
         let position = tip.state.position;
         if tip.confirmation.counts(reply) || (not_found && broken!(TrustNotFound)) || (!not_found && broken!(SkipBoundary)) {
+            // INV-10: a 404 moves no confirmation on, else whoever looks often would never look at its own slots.
+            if not_found && broken!(ConfirmByAbsence) {
+                tip.confirmation.confirm(reply);
+            }
             tip.trusted = position;
+            if tip.anchor.is_none() {
+                tip.anchor = tip.here();
+            }
             return Ok(());
         }
         let SeenHead { head, at, .. } = head::read_head(&self.environment, tip.state.store, deadline).await?;
@@ -248,11 +256,10 @@ impl<M: StateMachine> Reader<M> {
         if head.epoch != tip.state.epoch {
             return Err(Error::RolledBack { reason: format!("ctl/head is in epoch {}, this handle in {}", head.epoch, tip.state.epoch) });
         }
-        if position > head.boundary {
-            self.check_newest(tip, deadline).await?;
-        }
+        self.check_still_there(tip, head.boundary, deadline).await?;
         tip.confirmation.confirm(at);
         tip.trusted = position;
+        tip.anchor = tip.here();
         Ok(())
     }
 
@@ -272,14 +279,41 @@ impl<M: StateMachine> Reader<M> {
         Ok(())
     }
 
-    /// INV-10: each confirmation looks whether the own newest slot is still there as it was, so that a bucket that went back is noticed.
-    async fn check_newest(&self, tip: &Tip, deadline: Moment) -> Result<(), Error> {
-        let (Some(revision), Some(seq)) = (&tip.newest, SequenceNumber::new(tip.state.position)) else { return Ok(()) };
-        let options = GetOptions::if_changed_from(revision.clone());
+    /// INV-10: each confirmation looks whether the own newest slot and the one of the confirmation before are still there as they were, and whether none is
+    /// missing between them, so that a bucket that went back is noticed. The newest alone does not tell: whoever has not noticed yet makes its next slot
+    /// behind the hole, and finds it there.
+    async fn check_still_there(&self, tip: &Tip, boundary: u64, deadline: Moment) -> Result<(), Error> {
+        let Some(here) = tip.here().filter(|here| here.seq > boundary) else { return Ok(()) };
+        self.check_slot(&here, deadline).await?;
+        let Some(before) = tip.anchor.as_ref().filter(|before| before.seq < here.seq && !broken!(CheckNewestAlone)) else { return Ok(()) };
+        if before.seq > boundary {
+            self.check_slot(before, deadline).await?;
+        }
+        if !self.environment.store.capabilities().linearizable_list {
+            return Ok(());
+        }
+        let mut last = before.seq.max(boundary);
+        while last < here.seq {
+            let after = SequenceNumber::new(last).map(keys::slot);
+            let page = self.environment.list(&keys::log(), after.as_ref(), LISTED_SLOTS, deadline).await?.value;
+            let numbers = page.entries.iter().map(|entry| keys::slot_number(&entry.key).map_or(0, SequenceNumber::get));
+            // Each page brings the walk forward or ends it.
+            let found = numbers.zip(last + 1..).take_while(|(found, wanted)| found == wanted).count() as u64;
+            last += found;
+            if found == 0 || (last < here.seq && found < page.entries.len() as u64) {
+                return Err(Error::RolledBack { reason: format!("slot {}, which this handle applied, is gone", last + 1) });
+            }
+        }
+        Ok(())
+    }
+
+    async fn check_slot(&self, slot: &Anchor, deadline: Moment) -> Result<(), Error> {
+        let Some(seq) = SequenceNumber::new(slot.seq) else { return Ok(()) };
+        let options = GetOptions::if_changed_from(slot.revision.clone());
         let found = self.environment.read(&keys::slot(seq), options, deadline).await?.value;
         let reason = match found {
             Get::NotModified => return Ok(()),
-            Get::Found(object) if ContentHash::of(&object.bytes) == tip.state.slot_hash => return Ok(()),
+            Get::Found(object) if ContentHash::of(&object.bytes) == slot.hash => return Ok(()),
             Get::Found(_) => format!("slot {seq} is no longer the one this handle applied"),
             Get::Absent => format!("slot {seq}, which this handle applied, is gone"),
         };

@@ -22,6 +22,14 @@ use crate::token::{OpId, Token};
 /// So many hashes of past slots a handle remembers, to tell a token of a rolled-back future from a known one.
 const REMEMBERED_SLOTS: usize = 1_024;
 
+/// A slot that was applied, to look whether it is still there.
+#[derive(Clone, Debug)]
+pub(crate) struct Anchor {
+    pub(crate) seq: u64,
+    pub(crate) hash: ContentHash,
+    pub(crate) revision: Revision,
+}
+
 /// A replica's position in the log, with the bookkeeping as of it.
 #[derive(Debug)]
 pub(crate) struct Tip {
@@ -29,6 +37,8 @@ pub(crate) struct Tip {
     pub(crate) confirmation: Confirmation,
     /// Revision of the newest slot's object, to notice a bucket that went back.
     pub(crate) newest: Option<Revision>,
+    /// The newest slot at the last confirmation.
+    pub(crate) anchor: Option<Anchor>,
     /// A header that states other figures than this replica has.
     pub(crate) diverged: Option<(u64, &'static str)>,
     /// Up to which slot a confirmation vouches for what was read: later ones may be ghosts in a collected stretch.
@@ -62,6 +72,7 @@ impl Tip {
             state,
             confirmation: Confirmation::new(constants),
             newest: None,
+            anchor: None,
             diverged: None,
             trusted: before_first,
             unsettled: false,
@@ -111,6 +122,12 @@ impl Tip {
 
     fn check_whole(&self) -> Result<(), Error> {
         if self.torn { Err(Error::Closed { cause: format!("a panic interrupted slot {}", self.next()) }) } else { Ok(()) }
+    }
+
+    /// The newest slot, if its object is known.
+    pub(crate) fn here(&self) -> Option<Anchor> {
+        let revision = self.newest.clone()?;
+        Some(Anchor { seq: self.state.position, hash: self.state.slot_hash, revision })
     }
 
     /// Whether an answer may rest on this position: confirmed, and not to be taken back by a power cut.

@@ -97,6 +97,34 @@ fn inv_10_a_bucket_that_went_back_is_noticed_at_the_next_confirmation() {
 }
 
 #[test]
+fn inv_10_whoever_writes_on_behind_the_hole_of_a_bucket_that_went_back_notices_too() {
+    // The own newest slot is there: this handle made it after the others were gone, while its last confirmation still counted.
+    for gone in [[2, 2], [2, 3], [3, 3]] {
+        let (store, clock, environment) = timed(21);
+        clock.run(async {
+            let log = opened(&environment).await;
+            let deadline = within(&environment, 1 << 20);
+            driven(&log, async {
+                for value in 1..4 {
+                    commit(&log, &add(value)).await;
+                }
+                // Looks at the tail do not put the next look at the own slots off.
+                clock.advance(Duration::from_millis(Constants::GRACE_MS / 8));
+                log.refresh(deadline).await.unwrap();
+                for slot in gone {
+                    store.delete(&slot_key(slot)).await.unwrap();
+                }
+                commit(&log, &add(4)).await;
+                clock.advance(Duration::from_millis(Constants::GRACE_MS / 8));
+            })
+            .await;
+            let refused = log.refresh(deadline).await;
+            assert!(matches!(refused, Err(Error::RolledBack { .. })), "INV-10: {refused:?}");
+        });
+    }
+}
+
+#[test]
 fn inv_10_an_idle_follower_notices_within_a_quarter_of_the_grace_that_the_bucket_went_back() {
     let (store, clock, environment) = timed(26);
     clock.run(async {
