@@ -96,6 +96,14 @@ pub enum Response {
 #[derive(Clone, Debug, Default)]
 pub struct Contents(BTreeMap<Key, (Bytes, Revision)>);
 
+impl Contents {
+    /// The newest slot of the log in it; 0 if there is none.
+    pub fn tail(&self) -> u64 {
+        let slots = self.0.keys().filter_map(|key| key.as_str().strip_prefix("log/")?.parse().ok());
+        slots.max().unwrap_or(0)
+    }
+}
+
 /// The objects. An ETag is a hash of the bytes, as in S3: equal bytes have equal ETags, so an overwritten object may come back to an old one.
 #[derive(Debug, Default)]
 pub struct Bucket {

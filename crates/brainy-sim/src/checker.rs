@@ -14,7 +14,8 @@ use crate::witness::Witness;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Violation {
     /// Which: P1 acknowledged exactly once, P2 rejected never appears, P3 real-time order, P4 linearizable reads, P5 equal digests at equal positions, P6
-    /// counters equal a recount, P7 one effective holder per token, P8 nothing needed is collected, P9 bounded slots waited, P10 crashes need no repair, P11 request budget.
+    /// counters equal a recount, P7 one effective holder per token, P8 nothing needed is collected, P9 bounded slots waited, P10 crashes need no repair, P11 request budget,
+    /// P12 a bucket that went back is noticed.
     pub property: &'static str,
     /// What was seen.
     pub text: String,

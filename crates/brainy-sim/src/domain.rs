@@ -1,5 +1,6 @@
 //! What a simulated service does with a store.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use brainy_coordination::{Space, StateMachine};
@@ -38,6 +39,13 @@ pub trait Domain: std::fmt::Debug + Send + Sync + 'static {
 
     /// What is wrong with a state by the domain's own laws, counters included.
     fn audit(&self, machine: &Self::Machine) -> Option<String>;
+
+    /// What is wrong with a final state that the commands which took effect, in the order of the log, must have led to, told by the domain's own laws and not by
+    /// the machine.
+    fn recount(&self, effective: &[&[u8]], machine: &Self::Machine) -> Option<String> {
+        let _ = (effective, machine);
+        None
+    }
 
     /// Whether some order explains what the callers were told, found without the log; none where that is not searched for.
     fn explains(&self, events: &Events) -> Option<bool> {
@@ -102,6 +110,36 @@ impl Domain for Bank {
         let (count, sum) = accounts.fold((0, 0), |(count, sum), (_, balance)| (count + 1, sum + balance));
         // While the accounts are being opened there are fewer.
         (sum != OPENING * count).then(|| format!("{count} accounts hold {sum} instead of {}", OPENING * count))
+    }
+
+    /// Counters hold how often they were counted up, an id is taken by one at a time, and registers hold what the last one set who saw the one before.
+    fn recount(&self, effective: &[&[u8]], machine: &Accounts) -> Option<String> {
+        let (mut counted, mut taken, mut set) = (BTreeMap::new(), BTreeSet::new(), BTreeMap::new());
+        for command in effective.iter().filter_map(|payload| Command::decode(payload)) {
+            let Command { unique, kind, a, b, amount } = command;
+            match kind {
+                Kind::Count => *counted.entry(a).or_insert(0) += 1,
+                Kind::Open if !taken.insert(a) => return Some(format!("command {unique} took the id {a}, which was taken")),
+                Kind::Close if !taken.remove(&a) => return Some(format!("command {unique} gave the id {a} back, which nobody had")),
+                Kind::CompareAndSet if set.insert(a, amount).unwrap_or(0) != i64::from(b) => {
+                    return Some(format!("command {unique} set register {a}, which did not hold {b}"));
+                }
+                Kind::Open | Kind::Close | Kind::CompareAndSet | Kind::Transfer => {}
+            }
+        }
+        let book = machine.book();
+        let held = |first: u16| {
+            book.balances().range(first..first + 1_000).map(|(account, balance)| (*account, *balance)).collect::<BTreeMap<_, _>>()
+        };
+        let ids = |first: u16| book.balances().range(first..first + 1_000).map(|(account, _)| *account).collect::<BTreeSet<_>>();
+        if held(COUNTERS) != counted {
+            return Some(format!("the counters are {:?} and were counted to {counted:?}", held(COUNTERS)));
+        }
+        if held(REGISTERS) != set {
+            return Some(format!("the registers hold {:?} and were set to {set:?}", held(REGISTERS)));
+        }
+        let there: BTreeSet<_> = ids(0).union(&ids(UNIQUE)).copied().collect();
+        (there != taken).then(|| format!("the ids {there:?} are taken, and {taken:?} were"))
     }
 
     fn explains(&self, events: &Events) -> Option<bool> {

@@ -1,5 +1,6 @@
 //! The engine as a domain: nouns that many want to make at once, verbs whose ends are deleted under them, and a bank of versioned accounts.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use brainy_coordination::Space;
@@ -126,5 +127,50 @@ impl Domain for Graph {
         let counted = (nouns.len() as u64, verbs.len() as u64);
         (counted != (statistics.nouns, statistics.verbs))
             .then(|| format!("the counters say {} nouns and {} verbs, there are {counted:?}", statistics.nouns, statistics.verbs))
+    }
+
+    /// An id is made by one who wants it absent; a verb is there only with both its ends, and goes with them or keeps them, as its deletion says.
+    fn recount(&self, effective: &[&[u8]], machine: &Engine) -> Option<String> {
+        let (mut nouns, mut verbs) = (BTreeSet::new(), BTreeMap::new());
+        for operation in effective.iter().filter_map(|payload| decode_operations(payload).ok()).flatten() {
+            let touched = |verbs: &BTreeMap<VerbId, (NounId, NounId)>, id: &NounId| {
+                verbs.iter().find(|(_, (source, target))| source == id || target == id).map(|(verb, _)| verb.clone())
+            };
+            match operation {
+                Operation::PutNoun { noun, precondition } => {
+                    let fresh = nouns.insert(noun.id.clone());
+                    if !fresh && precondition == Precondition::Absent {
+                        return Some(format!("{} was made a second time by somebody who wanted it absent", noun.id));
+                    }
+                }
+                Operation::PutVerb { verb, .. } => {
+                    if let Some(end) = [&verb.source, &verb.target].into_iter().find(|end| !nouns.contains(*end)) {
+                        return Some(format!("a verb was made though {end} was not there"));
+                    }
+                    if let Some(id) = verb.id.clone() {
+                        verbs.insert(id, (verb.source.clone(), verb.target.clone()));
+                    }
+                }
+                Operation::DeleteNoun { id, incident: Incident::Restrict, .. } => {
+                    if let Some(verb) = touched(&verbs, &id) {
+                        return Some(format!("{id} was deleted though {verb} touches it"));
+                    }
+                    nouns.remove(&id);
+                }
+                Operation::DeleteNoun { id, .. } => {
+                    verbs.retain(|_, (source, target)| *source != id && *target != id);
+                    nouns.remove(&id);
+                }
+                Operation::DeleteVerb { id, .. } => drop(verbs.remove(&id)),
+                _ => {}
+            }
+        }
+        let there: BTreeSet<_> = machine.scan_nouns(None, ALL, &ItemFilter::default()).into_iter().map(|noun| noun.id.clone()).collect();
+        if there != nouns {
+            return Some(format!("the nouns {there:?} are there, and {nouns:?} should be"));
+        }
+        let there: BTreeSet<_> = machine.verbs(&VerbQuery::all().with_limit(ALL)).into_iter().map(|verb| verb.id.clone()).collect();
+        let wanted: BTreeSet<_> = verbs.into_keys().collect();
+        (there != wanted).then(|| format!("the verbs {there:?} are there, and {wanted:?} should be"))
     }
 }

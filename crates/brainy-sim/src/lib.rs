@@ -1,6 +1,7 @@
 #![doc = include_str!("../README.md")]
 
 mod accounts;
+mod boundaries;
 mod bucket;
 mod checker;
 mod clock;
@@ -12,6 +13,7 @@ mod history;
 mod linear;
 mod random;
 mod reference;
+mod rollback;
 mod run;
 mod scenario;
 mod scheduler;
@@ -24,6 +26,7 @@ mod wire;
 mod witness;
 
 pub use accounts::{Accounts, Book, Command, Kind};
+pub use boundaries::{Boundaries, Crash, crash_everywhere};
 pub use bucket::{Bucket, Contents, Request, Response};
 pub use checker::Violation;
 pub use clock::ProcessClock;
@@ -33,8 +36,9 @@ pub use fault::{Fault, Faults, KeyKind, Matrix, RARE, reachable};
 pub use graph::Graph;
 pub use history::{Call, Ending, Events, Failure, History, Look, Resolved};
 pub use random::Random;
+pub use rollback::WentBack;
 pub use run::{Connect, Report, Settings, fast, run_seed};
-pub use scenario::sleepers;
+pub use scenario::{frugal, sleepers};
 pub use scheduler::{Actor, End, Life, ProcessId, Scheduler};
 pub use sim_s3::{SimS3, http};
 pub use sweep::{Failed, SEEDS_PER_MUTANT, Sweep, Verdict, mutants, regressions, sweep};

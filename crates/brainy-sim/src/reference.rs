@@ -12,6 +12,7 @@ use brainy_storage::{InMemoryStore, Key, Precondition, Store};
 use futures_util::FutureExt;
 
 use crate::domain::Domain;
+use crate::history::Events;
 use crate::witness::Witness;
 
 /// What became of one embedded copy of a transaction.
@@ -50,6 +51,19 @@ pub(crate) struct Reference<M> {
     /// What is wrong with the log itself.
     pub(crate) complaints: Vec<(&'static str, String)>,
     pub(crate) batches: u64,
+}
+
+impl<M> Reference<M> {
+    /// The commands that took effect, in the order of the log.
+    pub(crate) fn effective<'a>(&self, events: &'a Events) -> Vec<&'a [u8]> {
+        let position = |unique: u64| {
+            let copies = self.by_unique.get(&unique).into_iter().flatten().map(|at| &self.copies[*at]);
+            copies.into_iter().find(|copy| copy.effective).map(|copy| (copy.seq, copy.ordinal))
+        };
+        let mut commands: Vec<_> = events.calls.iter().filter_map(|call| Some((position(call.unique)?, call.payload.as_slice()))).collect();
+        commands.sort_unstable_by_key(|(position, _)| *position);
+        commands.into_iter().map(|(_, payload)| payload).collect()
+    }
 }
 
 struct Replay<'a, D: Domain> {
@@ -97,6 +111,24 @@ pub(crate) fn replay<D: Domain>(domain: &D, witness: &Witness, horizon: u64) -> 
         }
     }
     replay.reference
+}
+
+/// The last slot that a newcomer can read: gap-free from the first on, each naming the one before.
+pub(crate) fn chain_end(witness: &Witness) -> u64 {
+    let environment = environment_of(witness);
+    let mut end = None;
+    for (number, slot) in &witness.slots {
+        let next = end.map_or(1, |(end, _)| end + 1);
+        let Some(seq) = SequenceNumber::new(*number).filter(|_| *number == next) else { break };
+        let Some(Ok(Some(record))) = read_slot(&environment, seq, Moment::after_origin(std::time::Duration::MAX)).now_or_never() else {
+            break;
+        };
+        if end.is_some_and(|(_, hash)| hash != record.header.previous) {
+            break;
+        }
+        end = Some((*number, ContentHash::of(&slot.bytes)));
+    }
+    end.map_or(0, |(end, _)| end)
 }
 
 /// The witness's slots and blobs as a store of their own.

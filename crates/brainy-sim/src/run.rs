@@ -6,6 +6,7 @@ use std::time::Duration;
 use brainy_core::Clock;
 use brainy_storage::{Key, Store};
 
+use crate::boundaries::Crash;
 use crate::checker::{self, Rules, Violation};
 use crate::domain::{Bank, Domain};
 use crate::fast_store::FastStore;
@@ -14,10 +15,11 @@ use crate::graph::Graph;
 use crate::history::History;
 use crate::random::Random;
 use crate::reference;
-use crate::scheduler::{End, Life, Scheduler};
+use crate::rollback::{self, WentBack};
+use crate::scheduler::{End, Life, ProcessId, Scheduler};
 use crate::service::{self, MakeStore, Plan};
 use crate::shape::Shape;
-use crate::wire::{Latencies, Wire};
+use crate::wire::{Latencies, Sent, Wire};
 
 /// What one seed came to.
 #[derive(Clone, Debug)]
@@ -36,6 +38,8 @@ pub struct Report {
     pub calls: u64,
     /// 1 if an order was searched for without the log.
     pub searched: u64,
+    /// What became of what was there when the bucket went back, where it did.
+    pub went_back: WentBack,
     /// Promises that were not kept.
     pub violations: Vec<Violation>,
     /// What happened, in words, if asked for.
@@ -50,7 +54,7 @@ pub struct Settings {
 }
 
 /// How a process of a run reaches the bucket: what makes its store of a wire.
-pub type Connect = Arc<dyn Fn(&Wire, crate::ProcessId) -> Arc<dyn Store> + Send + Sync>;
+pub type Connect = Arc<dyn Fn(&Wire, ProcessId) -> Arc<dyn Store> + Send + Sync>;
 
 /// The fast store for every process.
 pub fn fast() -> Connect {
@@ -60,6 +64,9 @@ pub fn fast() -> Connect {
 /// Runs `seed`: everything about the run follows from it.
 pub fn run_seed(seed: u64, settings: Settings, connect: &Connect) -> Report {
     let mut random = Random::new(seed, 0x5eed);
+    if Shape::goes_back(seed) {
+        return rollback::run_seed(seed, &mut random, settings, connect);
+    }
     let shape = Shape::of(seed, &mut random);
     // The engine costs more than all else together: one run in eight shows that its states agree too.
     if shape.engine {
@@ -69,7 +76,39 @@ pub fn run_seed(seed: u64, settings: Settings, connect: &Connect) -> Report {
     }
 }
 
+/// Runs the fixed run that `crash` names, in which the first process dies there and is started again.
+pub(crate) fn crash_at(crash: Crash, settings: Settings, connect: &Connect) -> Report {
+    let mut random = Random::new(crash.seed, 0xc4a5);
+    let shape = Shape::fixed();
+    let simulated = simulate(crash.seed, &mut random, &shape, settings, connect, Bank { padded: shape.padded }, |wire| {
+        let at = move |sent: &Sent<'_>| (sent.process == ProcessId(0) && sent.of_process == crash.request).then_some(crash.side);
+        wire.set_script(at);
+    });
+    simulated.judge(crash.seed, &shape)
+}
+
 fn run<D: Domain>(seed: u64, random: &mut Random, shape: &Shape, settings: Settings, connect: &Connect, domain: D) -> Report {
+    simulate(seed, random, shape, settings, connect, domain, |_| {}).judge(seed, shape)
+}
+
+/// A run that is over and not judged yet.
+pub(crate) struct Simulated<D> {
+    pub(crate) plan: Arc<Plan<D>>,
+    pub(crate) wire: Wire,
+    scheduler: Scheduler,
+    end: End,
+}
+
+/// Runs the processes of `shape`; `script` may say what goes wrong.
+pub(crate) fn simulate<D: Domain>(
+    seed: u64,
+    random: &mut Random,
+    shape: &Shape,
+    settings: Settings,
+    connect: &Connect,
+    domain: D,
+    script: impl FnOnce(&Wire),
+) -> Simulated<D> {
     let scheduler = Scheduler::new(seed);
     if settings.words {
         scheduler.trace().keep_words();
@@ -89,6 +128,7 @@ fn run<D: Domain>(seed: u64, random: &mut Random, shape: &Shape, settings: Setti
         notebook: Mutex::default(),
     });
     wire.set_faults(shape.faults.clone());
+    script(&wire);
     let make_store: MakeStore = {
         let (wire, connect) = (wire.clone(), Arc::clone(connect));
         Arc::new(move |process| connect(&wire, process))
@@ -113,33 +153,46 @@ fn run<D: Domain>(seed: u64, random: &mut Random, shape: &Shape, settings: Setti
         // Longer than the longest standstill, and the recovery after it.
         end = scheduler.run_for(Duration::from_secs(4 * 3_600));
     }
-    let witness = wire.witness();
-    let events = std::mem::take(&mut *plan.history.events());
-    let reference = reference::replay(&plan.domain, &witness, constants.horizon_slots);
-    let rules = Rules { scan_slots: constants.scan_slots, horizon: constants.horizon_slots, carried: shape.carried };
-    let mut violations = checker::check(&events, &reference, &witness, rules);
-    if end != End::Idle {
-        violations.push(Violation { property: "rest", text: format!("the run did not come to rest: {end:?}") });
-    }
-    let searched = plan.domain.explains(&events);
-    if searched == Some(false) {
-        violations.push(Violation { property: "P4", text: "no order of the calls explains what the callers were told".into() });
-    }
-    for failure in &events.failures {
-        let text = format!("process {} at {:?}: {}", failure.process.0, failure.at, failure.text);
-        violations.push(Violation { property: "P10", text });
-    }
-    scheduler.end();
-    Report {
-        seed,
-        matrix: wire.matrix(),
-        trace: scheduler.trace().hash(),
-        slots: witness.slots.len() as u64,
-        batches: reference.batches,
-        calls: events.calls.len() as u64,
-        searched: u64::from(searched.is_some()),
-        violations,
-        words: scheduler.trace().take_words(),
+    Simulated { plan, wire, scheduler, end }
+}
+
+impl<D: Domain> Simulated<D> {
+    /// What was promised, held against what came of it.
+    fn judge(self, seed: u64, shape: &Shape) -> Report {
+        let Self { plan, wire, scheduler, end } = self;
+        let constants = shape.constants;
+        let witness = wire.witness();
+        let events = std::mem::take(&mut *plan.history.events());
+        let reference = reference::replay(&plan.domain, &witness, constants.horizon_slots);
+        let rules = Rules { scan_slots: constants.scan_slots, horizon: constants.horizon_slots, carried: shape.carried };
+        let mut violations = checker::check(&events, &reference, &witness, rules);
+        if end != End::Idle {
+            violations.push(Violation { property: "rest", text: format!("the run did not come to rest: {end:?}") });
+        }
+        if let Some(wrong) = plan.domain.recount(&reference.effective(&events), &reference.machine) {
+            violations.push(Violation { property: "P6", text: wrong });
+        }
+        let searched = plan.domain.explains(&events);
+        if searched == Some(false) {
+            violations.push(Violation { property: "P4", text: "no order of the calls explains what the callers were told".into() });
+        }
+        for failure in &events.failures {
+            let text = format!("process {} at {:?}: {}", failure.process.0, failure.at, failure.text);
+            violations.push(Violation { property: "P10", text });
+        }
+        scheduler.end();
+        Report {
+            seed,
+            matrix: wire.matrix(),
+            trace: scheduler.trace().hash(),
+            slots: witness.slots.len() as u64,
+            batches: reference.batches,
+            calls: events.calls.len() as u64,
+            searched: u64::from(searched.is_some()),
+            went_back: WentBack::default(),
+            violations,
+            words: scheduler.trace().take_words(),
+        }
     }
 }
 

@@ -88,3 +88,112 @@ async fn sleeper(life: &Life, environment: Environment, early: u64, awaits: Dura
     drop(log.close(deadline()).await);
     Ok(())
 }
+
+/// K of the store of [`frugal`].
+const SCAN_SLOTS: u64 = 8;
+/// Commits and looks of it.
+const COMMITS: u64 = 40;
+const LOOKS: u64 = 20;
+
+/// What a lone handle may ask of the store for so many commits, one after the other, and looks at a log that stands still.
+pub(crate) fn over_budget(asked: &Asked) -> Option<String> {
+    let Asked { puts, listings, looks } = *asked;
+    // The first commit does not know of a listing yet.
+    let most = COMMITS / SCAN_SLOTS + 1;
+    let fits = puts == COMMITS && listings <= most && looks == LOOKS;
+    (!fits).then(|| {
+        format!("{COMMITS} commits and {LOOKS} looks took {puts} PUTs and {listings} LISTs (at most {most}) and {looks} requests to look")
+    })
+}
+
+/// Requests of a lone handle.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Asked {
+    /// PUTs while it committed.
+    pub(crate) puts: u64,
+    /// LISTs while it committed.
+    pub(crate) listings: u64,
+    /// Requests of any kind while it looked.
+    pub(crate) looks: u64,
+}
+
+/// A lone handle without a fault: each commit costs one PUT, and one LIST for every K at most; to learn that nothing changed costs one request. What is broken if not is P11.
+pub fn frugal(connect: &Connect) -> Vec<Violation> {
+    let scheduler = Scheduler::new(0);
+    let wire = Wire::new(&scheduler, Latencies::S3);
+    let (asked, phase) = (Arc::new(Mutex::new(Asked::default())), Arc::new(Mutex::new(Phase::Elsewhere)));
+    {
+        let (asked, phase) = (Arc::clone(&asked), Arc::clone(&phase));
+        wire.set_script(move |sent| {
+            let mut asked = asked.lock().unwrap_or_else(PoisonError::into_inner);
+            match (*phase.lock().unwrap_or_else(PoisonError::into_inner), sent.request.name()) {
+                (Phase::Committing, "PUT") => asked.puts += 1,
+                (Phase::Committing, "LIST") => asked.listings += 1,
+                (Phase::Looking, _) => asked.looks += 1,
+                (Phase::Committing | Phase::Elsewhere, _) => {}
+            }
+            None
+        });
+    }
+    let result = Arc::new(Mutex::new(Err("it did not come to an end".to_owned())));
+    {
+        let (connect, wire, result) = (Arc::clone(connect), wire.clone(), Arc::clone(&result));
+        let process = scheduler.process("lone", move |life| {
+            let environment =
+                Environment { store: connect(&wire, life.process()), clock: Arc::new(life.clock()), entropy: Arc::new(life.entropy()) };
+            let (phase, result) = (Arc::clone(&phase), Arc::clone(&result));
+            Box::pin(async move {
+                let told = lone(&life, environment, &phase).await;
+                *result.lock().unwrap_or_else(PoisonError::into_inner) = told;
+            })
+        });
+        scheduler.start_after(process, Duration::ZERO);
+    }
+    scheduler.run_for(LATER * 10);
+    scheduler.end();
+    let told = result.lock().unwrap_or_else(PoisonError::into_inner).clone();
+    let asked = *asked.lock().unwrap_or_else(PoisonError::into_inner);
+    told.err().or_else(|| over_budget(&asked)).map(|text| Violation { property: "P11", text }).into_iter().collect()
+}
+
+/// What the lone handle is at.
+#[derive(Clone, Copy, Debug)]
+enum Phase {
+    Elsewhere,
+    Committing,
+    Looking,
+}
+
+async fn lone(life: &Life, environment: Environment, phase: &Mutex<Phase>) -> Result<(), String> {
+    let clock = life.clock();
+    let deadline = || clock.now().after(PATIENCE);
+    let at = |now| *phase.lock().unwrap_or_else(PoisonError::into_inner) = now;
+    let mut constants = Constants::new(Truncation::Delete);
+    constants.scan_slots = SCAN_SLOTS;
+    let made = create_store(&environment, &NewStore::new(Vec::new()).with_constants(constants), deadline()).await;
+    made.map_err(|error| error.to_string())?;
+    let log = ChangeLog::open(environment, Arc::new(Accounts::default()), LogOptions::default(), deadline()).await;
+    let log = log.map_err(|error| error.to_string())?;
+    let driven = log.clone();
+    life.spawn(async move { drop(driven.run().await) });
+    at(Phase::Committing);
+    for unique in 0..COMMITS {
+        let command = Command { unique, kind: Kind::Count, a: 2_000, b: 0, amount: 0 };
+        let pending = log.submit(&Transaction::payload(command.encode(0)), deadline()).map_err(|error| error.to_string())?;
+        match pending.outcome().await {
+            Ok(Outcome::Committed(_)) => {}
+            other => return Err(format!("commit {unique} ended as {other:?}")),
+        }
+    }
+    at(Phase::Elsewhere);
+    // Whatever it does beside is done.
+    clock.sleep(PATIENCE).await;
+    for _ in 0..LOOKS {
+        at(Phase::Looking);
+        log.refresh(deadline()).await.map_err(|error| error.to_string())?;
+        at(Phase::Elsewhere);
+        clock.sleep(Duration::from_secs(1)).await;
+    }
+    drop(log.close(deadline()).await);
+    Ok(())
+}

@@ -39,6 +39,11 @@ pub(crate) struct Shape {
 }
 
 impl Shape {
+    /// Whether `seed` is a bucket that goes back, which is a run of its own kind.
+    pub(crate) const fn goes_back(seed: u64) -> bool {
+        seed % 8 == 6 && seed / 8 % 4 < 2
+    }
+
     /// The shape of `seed`: some seeds are of special kinds, most are ordinary.
     pub(crate) fn of(seed: u64, random: &mut Random) -> Self {
         match (seed % 8, seed / 8 % 4) {
@@ -85,6 +90,29 @@ impl Shape {
             doors: false,
             faults,
             engine,
+        }
+    }
+
+    /// Two services for a few seconds, without a fault, with all kinds of object that a service writes: small, so that it can be run once for each of its requests.
+    pub(crate) fn fixed() -> Self {
+        let mut constants = Constants::new(Truncation::Delete);
+        constants.scan_slots = 2;
+        constants.horizon_slots = 20;
+        constants.inline_bytes = 1_024;
+        Self {
+            constants,
+            carried: ROOMY,
+            processes: 2,
+            until: Duration::from_secs(5),
+            callers: 2,
+            think: Duration::from_millis(100),
+            churn: 0,
+            clones: false,
+            padded: Some((3, 1_500)),
+            unreadable: 0,
+            doors: false,
+            faults: Faults::none(),
+            engine: false,
         }
     }
 

@@ -8,8 +8,9 @@ use brainy_coordination::internals::Mutant;
 
 use crate::checker::Violation;
 use crate::fault::Matrix;
+use crate::rollback::WentBack;
 use crate::run::{Connect, Settings, run_seed};
-use crate::scenario::sleepers;
+use crate::scenario::{frugal, sleepers};
 
 /// Seeds of past failures; they run first, for ever.
 const REGRESSIONS: &str = include_str!("../seeds.txt");
@@ -46,6 +47,8 @@ pub struct Sweep {
     pub calls: u64,
     /// How many histories were explained without the log as well.
     pub searched: u64,
+    /// What became of what was there when buckets went back.
+    pub went_back: WentBack,
     /// By seed.
     pub violations: Vec<Failed>,
 }
@@ -73,7 +76,8 @@ pub fn sweep(from: u64, to: u64, threads: usize, connect: &Connect) -> Sweep {
         }
     });
     let mut total = total.into_inner().unwrap_or_else(PoisonError::into_inner);
-    total.violations.extend(sleepers(connect).into_iter().map(|violation| Failed { seed: from, violation }));
+    let written = sleepers(connect).into_iter().chain(frugal(connect));
+    total.violations.extend(written.map(|violation| Failed { seed: from, violation }));
     total.violations.sort_by_key(|failed| failed.seed);
     total
 }
@@ -92,6 +96,7 @@ fn one(seed: u64, connect: &Connect) -> Sweep {
         batches: report.batches,
         calls: report.calls,
         searched: report.searched,
+        went_back: report.went_back,
         violations: report.violations.into_iter().take(KEPT).map(|violation| Failed { seed, violation }).collect(),
     };
     if seed.is_multiple_of(TWICE) {
@@ -112,6 +117,7 @@ impl Sweep {
         self.batches += other.batches;
         self.calls += other.calls;
         self.searched += other.searched;
+        self.went_back.add(other.went_back);
         self.violations.extend(other.violations);
     }
 }
@@ -150,7 +156,7 @@ pub fn mutants(from: u64, threads: usize, connect: &Connect, chosen: &[Mutant]) 
 fn kill(mutant: Mutant, from: u64, connect: &Connect) -> Verdict {
     Mutant::set(Some(mutant));
     let mut verdict = Verdict { mutant, killed: None, tried: 0 };
-    let told = catch_unwind(AssertUnwindSafe(|| sleepers(connect))).ok();
+    let told = catch_unwind(AssertUnwindSafe(|| sleepers(connect).into_iter().chain(frugal(connect)).collect::<Vec<_>>())).ok();
     if let Some(violation) = told.into_iter().flatten().find(Violation::is_named) {
         verdict.killed = Some(Failed { seed: from, violation });
         Mutant::set(None);

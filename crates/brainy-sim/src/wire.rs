@@ -21,7 +21,7 @@ use crate::fault::{Fault, Faults, KeyKind, Matrix};
 use crate::random::Random;
 use crate::scheduler::{Actor, ProcessId, Scheduler};
 use crate::trace::short_hash;
-use crate::witness::Witness;
+use crate::witness::{SeenSlot, Witness};
 
 /// How a client sees a request end.
 #[derive(Clone, Debug)]
@@ -223,6 +223,16 @@ impl Wire {
     /// What is in the bucket now, to come back to.
     pub fn snapshot(&self) -> Contents {
         self.look(Bucket::snapshot)
+    }
+
+    /// Puts the bucket back to what it was; what is on its way arrives after that. Returns the slots that are gone, as the witness saw them.
+    pub fn go_back(&self, contents: &Contents) -> BTreeMap<u64, SeenSlot> {
+        let tail = contents.tail();
+        self.0.scheduler.trace().event(&[8, tail]);
+        self.0.scheduler.note(|| format!("the bucket goes back to slot {tail}"));
+        let mut state = self.0.lock();
+        state.bucket.roll_back(contents);
+        state.witness.forget_from(tail + 1)
     }
 
     /// What the bucket's witness saw so far.

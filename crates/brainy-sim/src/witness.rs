@@ -71,9 +71,9 @@ impl Witness {
         self.slots.last_key_value().map_or(0, |(number, _)| *number)
     }
 
-    /// Forgets the slots from `number` on: the bucket was put back to a time before they were.
-    pub fn forget_from(&mut self, number: u64) {
-        self.slots.split_off(&number);
+    /// Forgets the slots from `number` on, since the bucket was put back to a time before they were, and returns them.
+    pub fn forget_from(&mut self, number: u64) -> BTreeMap<u64, SeenSlot> {
+        self.slots.split_off(&number)
     }
 
     /// The slots that were created before `at`, by number: the log as somebody could have seen it then.

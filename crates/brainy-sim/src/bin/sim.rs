@@ -4,7 +4,7 @@
 use std::process::ExitCode;
 
 use brainy_coordination::internals::Mutant;
-use brainy_sim::{Connect, Failed, Fault, KeyKind, Settings, Sweep, fast, http, mutants, reachable, run_seed, sweep};
+use brainy_sim::{Connect, Failed, Fault, KeyKind, Settings, Sweep, WentBack, fast, http, mutants, reachable, run_seed, sweep};
 use serde_json::{Value, json};
 
 const HELP: &str = "\
@@ -151,10 +151,11 @@ fn as_json(wanted: &Wanted, sweep: &Sweep, thin: &[(Fault, KeyKind, u64)]) -> Va
             json!({ "seed": seed, "property": violation.property, "text": violation.text, "replay": replay(wanted, *seed) })
         })
         .collect();
+    let went_back = sweep.went_back;
     let thin: Vec<_> = thin.iter().map(|(fault, key, count)| json!([fault.name(), key.name(), count])).collect();
     json!({
         "seeds": sweep.seeds, "repeated": sweep.repeated, "requests": sweep.matrix.requests(), "slots": sweep.slots,
-        "batches": sweep.batches, "calls": sweep.calls, "searched": sweep.searched, "faults": faults, "thin_cells": thin, "violations": violations,
+        "batches": sweep.batches, "calls": sweep.calls, "searched": sweep.searched, "went_back": { "buckets": went_back.buckets, "slots": went_back.slots, "lost": went_back.lost, "unnoticed": went_back.unnoticed, "noticed": went_back.noticed }, "faults": faults, "thin_cells": thin, "violations": violations,
     })
 }
 
@@ -180,6 +181,10 @@ fn print_sweep(wanted: &Wanted, sweep: &Sweep, thin: &[(Fault, KeyKind, u64)]) {
     println!("requests    {}", sweep.matrix.requests());
     println!("commits     {} calls, {} batches, {} slots", sweep.calls, sweep.batches, sweep.slots);
     println!("searched    {} small histories, each explained by an order found without the log", sweep.searched);
+    let WentBack { buckets, slots, lost, unnoticed, noticed } = sweep.went_back;
+    println!(
+        "went back   {buckets} buckets, {slots} slots and {lost} answers lost with them, noticed by {noticed} handles; {unnoticed} answers after that behind a hole that was filled"
+    );
     let kinds = Fault::ALL.iter().filter(|fault| sweep.matrix.of_fault(**fault) > 0).count();
     let faults: u64 = Fault::ALL.iter().map(|fault| sweep.matrix.of_fault(*fault)).sum();
     println!("faults      {faults} of {kinds} kinds");
