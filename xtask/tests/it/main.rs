@@ -2,6 +2,7 @@
 #![expect(clippy::print_stdout, reason = "the counts of dependencies are told beside their budgets")]
 
 mod dependencies;
+mod incumbent;
 mod layers;
 mod tidy;
 mod workspace;

@@ -5,6 +5,7 @@ mod churn;
 mod data;
 mod equal;
 mod filters;
+mod incumbent;
 mod inputs;
 mod recall;
 mod repeatable;

@@ -10,6 +10,7 @@ mod crowd;
 mod first_day;
 mod freshness;
 mod hostile;
+mod incumbent;
 mod limits;
 mod modes;
 #[cfg(unix)]
