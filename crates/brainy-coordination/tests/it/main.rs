@@ -21,6 +21,8 @@ mod incidents;
 #[cfg(test)]
 mod lease;
 #[cfg(test)]
+mod leftovers;
+#[cfg(test)]
 mod making;
 #[cfg(test)]
 mod outcomes;
