@@ -245,3 +245,35 @@ fn inv_5_the_blob_of_a_batch_that_the_last_winner_forms_is_written_before_its_sl
         ChangeLog::open(bench.environment.clone(), Arc::new(NullMachine), LogOptions::default(), Moment::after_origin(Duration::MAX));
     assert_eq!(bench.clock.run(open).unwrap().position().seq, 1);
 }
+
+#[test]
+fn whoever_carried_somebody_goes_on_carrying_with_nothing_of_its_own() {
+    let bench = Bench::new();
+    let (first, _) = bench.batch(0, &Transaction::payload("first"), false);
+    bench.put(&keys::intent(&first.name()), seal_intent(&first));
+    let (clock, log) = (&bench.clock, &bench.log);
+    let far = clock.now().after(Duration::from_secs(600));
+    let second = WriterId::from_bytes([8; 16]);
+    let work = async {
+        while log.figures().carried == 0 {
+            let outcome = log.submit(&Transaction::payload("own"), far).unwrap().outcome().await.unwrap();
+            assert!(matches!(outcome, Outcome::Committed(_)), "{outcome:?}");
+        }
+        let own = log.figures().batches;
+        // Whoever was carried leaves the next batch soon; nobody hands anything over here any more.
+        let list = brainy_core::codec::encode_list(&[Transaction::payload("second").encode()]);
+        let base = log.position().seq;
+        let batch = Batch::new(log.descriptor().store, second, 1, base, 1, Contents::Inline(list.into()));
+        let object = bytes::Bytes::from(seal_intent(&batch));
+        drop(bench.environment.store.put(&keys::intent(&batch.name()), object, brainy_storage::Precondition::None).await);
+        clock.sleep(Duration::from_secs(10)).await;
+        let carried = log.shared().tip.lock().await.state.writer(second).map(|record| record.slot);
+        assert_eq!((carried, log.figures().batches), (Some(base + 1), own));
+        // And then it rests: no listing goes on for ever.
+        let listings = log.figures().listings;
+        clock.sleep(Duration::from_secs(60)).await;
+        assert_eq!(log.figures().listings, listings);
+        log.close(far).await;
+    };
+    bench.clock.run(futures_util::future::join(log.run(), work)).0.unwrap();
+}

@@ -1,6 +1,8 @@
 //! The log as its users see it: handles on one store, races, faults, crashes.
 
 #[cfg(test)]
+mod callers;
+#[cfg(test)]
 mod collecting;
 #[cfg(test)]
 mod crash;
@@ -19,9 +21,9 @@ mod hosts;
 #[cfg(test)]
 mod incidents;
 #[cfg(test)]
-mod lease;
+mod incumbent;
 #[cfg(test)]
-mod leftovers;
+mod lease;
 #[cfg(test)]
 mod making;
 #[cfg(test)]
