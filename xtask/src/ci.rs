@@ -103,6 +103,8 @@ pub(crate) fn run(extent: Extent) -> Summary {
     let http = [&sim[..], &["--store", "http", "--seeds", SEEDS_OVER_HTTP]].concat();
     report.cargo(Group::Simulation, "simulator, under the real S3 client", &http, &[]);
     report.cargo(Group::Simulation, "simulator, broken rules", &[&sim[..], &["--mutants"]].concat(), &[]);
+    let model = ["run", "--profile", "test", "--package", "brainy-sim", "--bin", "model", "--", "--slice"];
+    report.cargo(Group::Simulation, "model, its slice", &model, &[]);
     report.step(Group::Minio, "test-minio", || match minio::way()? {
         Some(way) => with(&|programs| minio::run(&way, programs)),
         None => Ok(Summary::of_none("MinIO (no running one, no binary, no Go 1.24, no Docker engine)")),

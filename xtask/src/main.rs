@@ -45,6 +45,8 @@ cargo xtask COMMAND
   sim [ARGS]            the simulator, in release; ARGS are
                           --seeds N|A..B, --store fast|http, --least N, --requests N, --trace, --json: runs seeds
                           --mutants, --only NAME: breaks each rule and shows which promise notices
+  model [ARGS]          the model, every state at small bounds, in release; ARGS are
+                          --slice, --group G, --only TEXT, --threads N, --trace, --json
   bench [ARGS]          the benchmarks; ARGS go to criterion
   data FROM TO          makes the sample in the repository (TO) from the whole data set (FROM)
   help                  this text
@@ -75,6 +77,10 @@ fn run(words: &[&str]) -> Result<ExitCode> {
         ["ci", "--full"] => Ok(closed_by(Ok(ci::run(ci::Extent::Full)))),
         ["sim", rest @ ..] => {
             let line = [&["run", "--release", "--package", "brainy-sim", "--bin", "sim", "--"], rest].concat();
+            Ok(code(cargo::run(&line, &[])?))
+        }
+        ["model", rest @ ..] => {
+            let line = [&["run", "--release", "--package", "brainy-sim", "--bin", "model", "--"], rest].concat();
             Ok(code(cargo::run(&line, &[])?))
         }
         ["bench", rest @ ..] => {

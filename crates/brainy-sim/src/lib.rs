@@ -11,6 +11,7 @@ mod fault;
 mod graph;
 mod history;
 mod linear;
+pub mod model;
 mod random;
 mod reference;
 mod rollback;
