@@ -265,6 +265,8 @@ impl Overlay {
     fn decide(&mut self, state: &LogState, slot: u64, writer: WriterId, wseq: u64, decision: Decision) -> Result<bool, u16> {
         match self.last(state, writer) {
             Some((last, _)) if wseq < last || (wseq == last && !broken!(CancelWhatIsDecided)) => Ok(false),
+            // INV-4: an owner looks after each slot what became of its number, so a slot decides one of each writer.
+            Some((last, decided)) if wseq > last && decided == slot && !broken!(TwoNumbersInASlot) => Err(Rejection::NOT_APPLICABLE),
             Some((last, _)) if wseq > last + 1 && !broken!(CancelOutOfTurn) => Err(Rejection::NOT_APPLICABLE),
             _ if wseq == 0 => Err(Rejection::NOT_APPLICABLE),
             _ => {

@@ -50,6 +50,7 @@ mod switches {
                     Self::CancelAtAnyAge,
                     Self::CancelOutOfTurn,
                     Self::StaleAtHalf,
+                    Self::TwoNumbersInASlot,
                 ];
 
                 /// Its name.
@@ -137,6 +138,8 @@ mod switches {
         CancelAtAnyAge,
         /// A cancellation takes a number whose predecessor is not decided. It breaks no promise: decision 0003 says why it is refused all the same.
         CancelOutOfTurn,
+        /// A cancellation takes the next number of a writer in the very slot that decided the one before.
+        TwoNumbersInASlot,
         /// What was not decided within half of H is said never to take effect.
         StaleAtHalf,
         /// A 404 at the tail is final, however long ago the boundary was looked at.

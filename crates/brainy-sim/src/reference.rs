@@ -248,9 +248,9 @@ impl<D: Domain> Replay<'_, D> {
     }
 
     fn give_up(&mut self, slot: u64, writer: WriterId, wseq: u64) -> bool {
-        let (last, _) = self.last_of(writer, slot);
+        let (last, decided) = self.last_of(writer, slot);
         if wseq > last {
-            if wseq != last + 1 {
+            if wseq != last + 1 || decided == slot {
                 return false;
             }
             self.last.insert(writer, (wseq, slot));

@@ -265,6 +265,9 @@ fn a_cancellation_takes_the_number_if_it_is_next_and_changes_nothing_if_it_was_d
         9,
         &[(std::slice::from_ref(&first), YES), (&[protocol(2, 1, 1, cancel(1, 3, 1))], NO), (&[batch(1, 2, 1, &[plus()])], YES)],
     );
+    // INV-4: the owner of number 1 would find number 2 decided, and take its own for nothing.
+    let forged = protocol(2, 1, 0, cancel(1, 2, 0));
+    check("the next, in the slot of the one before", 9, &[(&[first.clone(), forged], &[true, false]), (&[batch(1, 2, 1, &[plus()])], YES)]);
     check("one's own", 9, &[(&[protocol(1, 1, 0, cancel(1, 2, 0))], NO), (&[batch(1, 2, 1, &[plus()])], YES)]);
     check("number 0", 9, &[(&[protocol(2, 1, 0, cancel(1, 0, 0))], NO)]);
     // Too late to matter: whatever the writer does next must not be touched.

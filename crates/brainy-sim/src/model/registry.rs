@@ -264,12 +264,15 @@ fn naming_broken() -> Vec<Run> {
         runs.push(run.sliced(true));
     }
     let outside = Naming { sends_again_outside: true, ..base(1) };
-    runs.push(Run::new("r", "sent again under another name when nobody can tell any more", outside, ALL).breaking(&["P1"]).sliced(true));
+    runs.push(
+        Run::new("r", "sent again under another name when nobody can tell any more", outside, ALL).breaking(&["P1", "P2"]).sliced(true),
+    );
     let restart = Naming { restarts_numbers: true, ..base(1) };
     runs.push(Run::new("r", "a silent identity goes on after its last number", restart, ALL).breaking(&["P1", "P2"]).sliced(true));
     // Decision 0003: refused although it breaks nothing. Only a forged name is ever out of turn.
     let forged = |h| Naming { handed: 0, forged: 1, preconditions: true, ..base(h) };
     runs.push(Run::new("r", "a forged name, one number too far", forged(1), ALL).sliced(true));
+    runs.push(Run::broken("r", Mutant::TwoNumbersInASlot, forged(1), ALL, &["P2"]).sliced(true));
     for (name, case) in [
         ("a cancellation out of turn takes its number", forged(1)),
         ("the same, with a copy", Naming { forged: 1, scripts: vec![2, 1, 0], ..copy(1) }),
@@ -278,4 +281,31 @@ fn naming_broken() -> Vec<Run> {
         runs.push(Run { name: name.into(), expected: Expected::Holds, ..run }.sliced(true));
     }
     runs
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn every_rule_that_the_model_is_to_show_has_a_run_in_the_slice_and_names_are_unique() {
+        let runs = runs();
+        for mutant in Mutant::OF_THE_MODEL {
+            assert!(runs.iter().any(|run| run.slice && run.mutant == Some(*mutant)), "{mutant:?}");
+        }
+        let names: BTreeSet<_> = runs.iter().map(|run| (run.group, run.name.as_str())).collect();
+        assert_eq!(names.len(), runs.len());
+    }
+
+    #[test]
+    fn a_broken_rule_is_found_by_the_shortest_way_and_the_unbroken_one_holds() {
+        let find = |name: &str| runs().into_iter().find(|run| run.group == "o" && run.name == name).expect("it is listed");
+        let holds = find("W=3 K=1 C=1, bound N+3").go(1);
+        assert!(holds.exhaustive && holds.broken.is_none() && holds.states > 1_000, "{holds:?}");
+        let breaks = find("W=3 K=1 C=1, bound N+2, one less").go(1);
+        let (property, way) = breaks.broken.expect("INV-20: the bound is tight");
+        assert_eq!((property, way.len()), ("P9", 8), "{way:#?}");
+    }
 }

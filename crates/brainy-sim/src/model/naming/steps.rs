@@ -137,17 +137,21 @@ impl Naming {
                     }
                 }
             }
-            let off = || (0_u8..).zip(&world.processes).find(|(_, one)| one.role == Role::Off).map(|(at, _)| at);
+            // A copy has something to do of its own; who resolves has not.
+            let off = |busy: bool| {
+                let mut all = (0_u8..).zip(&world.processes).zip(&self.scripts);
+                all.find(|((_, one), script)| one.role == Role::Off && (**script > 0) == busy).map(|((at, _), _)| at)
+            };
             if process.op.is_some() && world.crashes > 0 {
                 steps.push(Step::Crash(index));
             }
-            if let (Some(_), true, Some(to)) = (process.op, world.handed > 0, off()) {
+            if let (Some(_), true, Some(to)) = (process.op, world.handed > 0, off(false)) {
                 steps.push(Step::Hand(index, to));
             }
-            if let (Some(_), true, Some(to)) = (process.op, world.forged > 0, off()) {
+            if let (Some(_), true, Some(to)) = (process.op, world.forged > 0, off(false)) {
                 steps.push(Step::Forge(index, to));
             }
-            if let (Some(_), true, Some(to), Role::Sends | Role::Waits) = (process.writing, world.copies > 0, off(), process.role) {
+            if let (Some(_), true, Some(to), Role::Sends | Role::Waits) = (process.writing, world.copies > 0, off(true), process.role) {
                 steps.push(Step::Copy(index, to));
             }
         }
