@@ -466,6 +466,7 @@ fn told_of(answer: &Answer) -> Told {
     match answer {
         Answer::Committed { slot, .. } => Told::Committed(u8::try_from(*slot).expect("a model's log is short")),
         Answer::Rejected(_) => Told::Rejected,
+        Answer::Unknown => Told::Unknown,
     }
 }
 

@@ -310,30 +310,25 @@ impl Naming {
     fn look(&self, world: &mut World, index: usize, each: bool) {
         let process = world.processes[index];
         let (Some(play), Some(lag)) = (process.play, process.lag) else { return };
-        let told = if each {
-            match Watch::new(world.at(lag), play.op()).decided {
-                Some(decided) => Told::Decided(decided),
-                None => Told::Open,
-            }
+        let mut watch = Watch { op: play.op(), decided: None };
+        if each {
+            watch.note(world.at(lag));
         } else {
-            tell(world.at(lag), play.op())
-        };
-        if told == Told::Open {
-            return;
+            watch.note_after_jump(world.at(lag));
         }
+        let Some(decided) = watch.decided else { return };
         let process = &mut world.processes[index];
-        process.writing = match &told {
-            Told::Decided(decided) => process.writing.and_then(|writing| {
-                let after = writing.identity().after(play.wseq.into(), decided)?;
-                let next = u8::try_from(after.next).expect("few");
-                Some(Writing { next, last_slot: u16::try_from(after.last_slot).expect("a model's log is short"), ..writing })
-            }),
-            _ => None,
-        };
+        process.writing = process.writing.and_then(|writing| {
+            let after = writing.identity().after(play.wseq.into(), &decided)?;
+            let next = u8::try_from(after.next).expect("few");
+            Some(Writing { next, last_slot: u16::try_from(after.last_slot).expect("a model's log is short"), ..writing })
+        });
         if process.role == Role::Cancels {
             // Whatever became of the cancellation, the state tells what became of the operation; one that was refused is not sent again.
-            let refused = |decided: &Decided| matches!(decided, Decided::Applied { decision: Decision::Applied(verdicts), .. } if !verdicts[0].is_effective());
-            process.refused = matches!(&told, Told::Decided(decided) if refused(decided));
+            process.refused = match &decided {
+                Decided::Applied { decision: Decision::Applied(verdicts), .. } => !verdicts[0].is_effective(),
+                _ => false,
+            };
             process.play = None;
             process.role = Role::Resolves;
             if self.is_broken(Mutant::IgnoreCancellation) && !process.refused {
@@ -341,13 +336,13 @@ impl Naming {
             }
             return;
         }
-        if matches!(told, Told::Decided(Decided::Withdrawn(_))) && self.is_broken(Mutant::ResubmitAfterCancel) {
+        if matches!(decided, Decided::Withdrawn(_)) && self.is_broken(Mutant::ResubmitAfterCancel) {
             let process = &mut world.processes[index];
             process.lag = Some(0);
             self.send(world, index, play.work, None);
             return;
         }
-        self.conclude(world, index, play, &told);
+        self.conclude(world, index, play, &Told::Decided(decided));
     }
 
     /// What becomes of the operation that a process answers for, given what the state told of `name`.
@@ -357,6 +352,7 @@ impl Naming {
             Told::Decided(decided) => match answer_of(name.op(), decided) {
                 Answer::Committed { slot, .. } => self.commit(world, index, name, Some(slot)),
                 Answer::Rejected(_) => self.reject(world, index),
+                Answer::Unknown => self.finish(world, index),
             },
             Told::InSlots => {
                 let horizon = name.base + u16::from(self.h);
