@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use brainy_coordination::{ChangeLog, Constants, Environment, Outcome, Truncation};
+use brainy_coordination::{ChangeLog, CollectOptions, Collector, Constants, Environment, Outcome, Truncation};
 use brainy_core::Clock;
 use brainy_storage::{InMemoryStore, Metered, Store, Usage};
 use brainy_testkit::{FaultStore, Faults, ManualClock};
@@ -156,5 +156,30 @@ fn a_store_that_refuses_everything_is_asked_seldom_and_used_again_at_once() {
         assert!(write[0] <= 16 && write[1] <= 36 && write[2] == 0, "a commit with 30 s: {write:?}");
         assert!(matches!(outcome, Ok(Outcome::Unknown(_))), "{outcome:?}");
         assert!(took <= Duration::from_secs(3), "the next commit after it: {took:?}");
+    });
+}
+
+#[test]
+fn a_handle_that_fell_behind_the_collector_reads_the_published_state() {
+    let world = World::new(41);
+    let (working, behind) = (world.process(42), world.process(43));
+    world.clock.run(async {
+        let (log, sleeper) = (opened(&working.environment).await, opened(&behind.environment).await);
+        let soon = || within(&working.environment, 600);
+        driven(&log, async {
+            for by in 1..=20 {
+                commit(&log, &add(by)).await;
+            }
+            log.publish_snapshot(soon()).await.unwrap();
+            let mut collector = Collector::new(&log, CollectOptions::default().with_truncate(true).with_retain_slots(0)).unwrap();
+            collector.round(soon()).await.unwrap();
+            world.clock.advance(Duration::from_millis(Constants::GRACE_MS));
+            let removed = collector.round(soon()).await.unwrap().slots.objects;
+            let (asked, seen) = cost(&behind, sleeper.refresh(soon())).await;
+            // One of the reads is the only slot since.
+            assert_eq!((removed, asked, seen.unwrap()), (21, [0, 7, 0], log.position()));
+            assert_eq!(sleeper.machine().get("sum"), 210);
+        })
+        .await;
     });
 }
