@@ -264,7 +264,7 @@ fn whoever_carried_somebody_goes_on_carrying_with_nothing_of_its_own() {
         let list = brainy_core::codec::encode_list(&[Transaction::payload("second").encode()]);
         let base = log.position().seq;
         let batch = Batch::new(log.descriptor().store, second, 1, base, 1, Contents::Inline(list.into()));
-        let object = bytes::Bytes::from(seal_intent(&batch));
+        let object = seal_intent(&batch);
         drop(bench.environment.store.put(&keys::intent(&batch.name()), object, brainy_storage::Precondition::None).await);
         clock.sleep(Duration::from_secs(10)).await;
         let carried = log.shared().tip.lock().await.state.writer(second).map(|record| record.slot);
