@@ -17,7 +17,7 @@ pub(crate) const NONCES: usize = 8;
 pub struct Marks {
     /// This body's own.
     pub nonce: Nonce,
-    /// Those of the bodies before, newest first; at most [`NONCES`].
+    /// Those of the bodies before, newest first; at most `NONCES`.
     pub before: Vec<Nonce>,
 }
 
