@@ -20,9 +20,11 @@ pub enum Kind {
     Count,
     /// Sets register `a` to `amount`, if it holds `b`.
     CompareAndSet,
+    /// Sets register `a` to `amount`, whatever it holds; its author had read `b`.
+    Set,
 }
 
-const KINDS: [Kind; 5] = [Kind::Transfer, Kind::Open, Kind::Close, Kind::Count, Kind::CompareAndSet];
+const KINDS: [Kind; 6] = [Kind::Transfer, Kind::Open, Kind::Close, Kind::Count, Kind::CompareAndSet, Kind::Set];
 
 /// One transaction of the accounts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -132,6 +134,10 @@ impl Book {
                 if held(a).unwrap_or(0) != i64::from(b) {
                     return None;
                 }
+                self.set(a, Some(amount));
+                Some(1)
+            }
+            Kind::Set => {
                 self.set(a, Some(amount));
                 Some(1)
             }

@@ -124,7 +124,8 @@ impl Domain for Bank {
                 Kind::CompareAndSet if set.insert(a, amount).unwrap_or(0) != i64::from(b) => {
                     return Some(format!("command {unique} set register {a}, which did not hold {b}"));
                 }
-                Kind::Open | Kind::Close | Kind::CompareAndSet | Kind::Transfer => {}
+                // What a lock guards is judged with the lock.
+                Kind::Open | Kind::Close | Kind::CompareAndSet | Kind::Transfer | Kind::Set => {}
             }
         }
         let book = machine.book();

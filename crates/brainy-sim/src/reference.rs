@@ -34,6 +34,23 @@ pub(crate) struct After {
     pub(crate) machine: SetHash,
 }
 
+/// A token that was claimed.
+#[derive(Clone, Debug)]
+pub(crate) struct Claimed {
+    pub(crate) name: String,
+    pub(crate) token: u64,
+    pub(crate) slot: u64,
+}
+
+/// A transaction under a lease.
+#[derive(Clone, Debug)]
+pub(crate) struct Fenced {
+    pub(crate) token: u64,
+    pub(crate) slot: u64,
+    pub(crate) effective: bool,
+    pub(crate) payload: bytes::Bytes,
+}
+
 /// The log, replayed.
 pub(crate) struct Reference<M> {
     /// Every embedded copy, in the order of the log.
@@ -41,6 +58,10 @@ pub(crate) struct Reference<M> {
     /// The copies of each command, by its number.
     pub(crate) by_unique: HashMap<u64, Vec<usize>>,
     pub(crate) by_op: HashMap<OpId, Vec<usize>>,
+    /// Effective claims, in the order of the log.
+    pub(crate) claimed: Vec<Claimed>,
+    /// What was written under leases, in the order of the log.
+    pub(crate) fenced: Vec<Fenced>,
     /// After slot n at n.
     pub(crate) states: BTreeMap<u64, After>,
     /// The slot in which each number of each writer was decided.
@@ -80,6 +101,8 @@ pub(crate) fn replay<D: Domain>(domain: &D, witness: &Witness, horizon: u64) -> 
         copies: Vec::new(),
         by_unique: HashMap::new(),
         by_op: HashMap::new(),
+        claimed: Vec::new(),
+        fenced: Vec::new(),
         states: BTreeMap::new(),
         decided: HashMap::new(),
         scans: BTreeMap::new(),
@@ -189,6 +212,7 @@ impl<D: Domain> Replay<'_, D> {
                 let version = Version { epoch: record.header.epoch, seq: record.header.seq, ordinal: transaction.ordinal };
                 let context = Context::new(record.header.rules, version, record.header.at_ms);
                 let effective = applied && self.judge(&mut view, context, batch.writer, transaction, slot);
+                self.note_leases(slot, effective, transaction);
                 let at = self.reference.copies.len();
                 self.reference.by_op.entry(transaction.op).or_default().push(at);
                 if let Some(unique) = transaction.payload.as_deref().and_then(|payload| self.domain.unique_of(payload)) {
@@ -210,7 +234,8 @@ impl<D: Domain> Replay<'_, D> {
         slot: u64,
     ) -> bool {
         let kept = (self.last.clone(), self.claims.clone());
-        let whole = transaction.protocol.iter().all(|operation| self.operate(writer, slot, operation));
+        let fenced = transaction.fence.as_ref().is_some_and(|fence| fence.token < self.claims.get(&fence.name).copied().unwrap_or(0));
+        let whole = !fenced && transaction.protocol.iter().all(|operation| self.operate(writer, slot, operation));
         let effective = whole
             && transaction
                 .payload
@@ -220,6 +245,17 @@ impl<D: Domain> Replay<'_, D> {
             (self.last, self.claims) = kept;
         }
         effective
+    }
+
+    fn note_leases(&mut self, slot: u64, effective: bool, transaction: &brainy_coordination::TransactionRecord) {
+        for operation in transaction.protocol.iter().filter(|_| effective) {
+            if let ProtocolOperation::LeaseClaim { name, token } = operation {
+                self.reference.claimed.push(Claimed { name: name.clone(), token: *token, slot });
+            }
+        }
+        if let (Some(fence), Some(payload)) = (&transaction.fence, &transaction.payload) {
+            self.reference.fenced.push(Fenced { token: fence.token, slot, effective, payload: payload.clone() });
+        }
     }
 
     /// Whether the operation of the log can be done.

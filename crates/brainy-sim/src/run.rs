@@ -1,5 +1,7 @@
 //! One seed: a world, its services, its faults, and the verdict on what they did.
 
+use std::future::Future;
+use std::pin::Pin;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -13,6 +15,7 @@ use crate::fast_store::FastStore;
 use crate::fault::{Faults, Matrix};
 use crate::graph::Graph;
 use crate::history::History;
+use crate::locks::{self, Locks};
 use crate::random::Random;
 use crate::reference;
 use crate::rollback::{self, WentBack};
@@ -69,26 +72,40 @@ pub fn run_seed(seed: u64, settings: Settings, connect: &Connect) -> Report {
     }
     let shape = Shape::of(seed, &mut random);
     // The engine costs more than all else together: one run in eight shows that its states agree too.
-    if shape.engine {
+    if shape.locks {
+        let locks = Arc::new(Locks::draw(&mut random, shape.until));
+        let lives = Arc::clone(&locks);
+        let live: Live<Bank> = Arc::new(move |plan, make_store, life| Box::pin(locks::live(Arc::clone(&lives), plan, make_store, life)));
+        let simulated =
+            simulate(seed, &mut random, &shape, settings, connect, Bank { padded: None }, &live, |wire| locks.stands_beside(wire));
+        simulated.judge(seed, &shape, Some(&locks))
+    } else if shape.engine {
         run(seed, &mut random, &shape, settings, connect, Graph)
     } else {
         run(seed, &mut random, &shape, settings, connect, Bank { padded: shape.padded })
     }
 }
 
+/// What each life of a process does.
+type Live<D> = Arc<dyn Fn(Arc<Plan<D>>, MakeStore, Life) -> Pin<Box<dyn Future<Output = ()> + Send>> + Send + Sync>;
+
+fn services<D: Domain>() -> Live<D> {
+    Arc::new(|plan, make_store, life| Box::pin(service::live(plan, make_store, life)))
+}
+
 /// Runs the fixed run that `crash` names, in which the first process dies there and is started again.
 pub(crate) fn crash_at(crash: Crash, settings: Settings, connect: &Connect) -> Report {
     let mut random = Random::new(crash.seed, 0xc4a5);
     let shape = Shape::fixed();
-    let simulated = simulate(crash.seed, &mut random, &shape, settings, connect, Bank { padded: shape.padded }, |wire| {
+    let simulated = simulate(crash.seed, &mut random, &shape, settings, connect, Bank { padded: shape.padded }, &services(), |wire| {
         let at = move |sent: &Sent<'_>| (sent.process == ProcessId(0) && sent.of_process == crash.request).then_some(crash.side);
         wire.set_script(at);
     });
-    simulated.judge(crash.seed, &shape)
+    simulated.judge(crash.seed, &shape, None)
 }
 
 fn run<D: Domain>(seed: u64, random: &mut Random, shape: &Shape, settings: Settings, connect: &Connect, domain: D) -> Report {
-    simulate(seed, random, shape, settings, connect, domain, |_| {}).judge(seed, shape)
+    simulate(seed, random, shape, settings, connect, domain, &services(), |_| {}).judge(seed, shape, None)
 }
 
 /// A run that is over and not judged yet.
@@ -99,7 +116,8 @@ pub(crate) struct Simulated<D> {
     end: End,
 }
 
-/// Runs the processes of `shape`; `script` may say what goes wrong.
+/// Runs the processes of `shape`, each of which lives as `live` says; `script` may say what goes wrong.
+#[expect(clippy::too_many_arguments, reason = "a run has these parts")]
 pub(crate) fn simulate<D: Domain>(
     seed: u64,
     random: &mut Random,
@@ -107,6 +125,7 @@ pub(crate) fn simulate<D: Domain>(
     settings: Settings,
     connect: &Connect,
     domain: D,
+    live: &Live<D>,
     script: impl FnOnce(&Wire),
 ) -> Simulated<D> {
     let scheduler = Scheduler::new(seed);
@@ -134,9 +153,8 @@ pub(crate) fn simulate<D: Domain>(
         Arc::new(move |process| connect(&wire, process))
     };
     for number in 0..shape.processes {
-        let (plan, make_store) = (Arc::clone(&plan), Arc::clone(&make_store));
-        let process =
-            scheduler.process(format!("p{number}"), move |life| Box::pin(service::live(Arc::clone(&plan), Arc::clone(&make_store), life)));
+        let (plan, make_store, live) = (Arc::clone(&plan), Arc::clone(&make_store), Arc::clone(live));
+        let process = scheduler.process(format!("p{number}"), move |life| live(Arc::clone(&plan), Arc::clone(&make_store), life));
         let furthest = i64::from(Faults::none().rate_ppm);
         let ppm = i64::try_from(random.below(2 * furthest.unsigned_abs())).unwrap_or(0) - furthest;
         scheduler.set_rate(process, i32::try_from(ppm).expect("a small number"));
@@ -158,7 +176,7 @@ pub(crate) fn simulate<D: Domain>(
 
 impl<D: Domain> Simulated<D> {
     /// What was promised, held against what came of it.
-    fn judge(self, seed: u64, shape: &Shape) -> Report {
+    fn judge(self, seed: u64, shape: &Shape, locks: Option<&Arc<Locks>>) -> Report {
         let Self { plan, wire, scheduler, end } = self;
         let constants = shape.constants;
         let witness = wire.witness();
@@ -172,7 +190,9 @@ impl<D: Domain> Simulated<D> {
         if let Some(wrong) = plan.domain.recount(&reference.effective(&events), &reference.machine) {
             violations.push(Violation { property: "P6", text: wrong });
         }
-        let searched = plan.domain.explains(&events);
+        violations.extend(locks.into_iter().flat_map(|locks| locks.judge(&reference, &witness)));
+        // What a fence refuses is beyond that search.
+        let searched = if shape.locks { None } else { plan.domain.explains(&events) };
         if searched == Some(false) {
             violations.push(Violation { property: "P4", text: "no order of the calls explains what the callers were told".into() });
         }

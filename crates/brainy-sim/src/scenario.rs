@@ -8,6 +8,7 @@ use brainy_core::Clock;
 
 use crate::accounts::{Accounts, Command, Kind};
 use crate::checker::Violation;
+use crate::locks::staged;
 use crate::run::Connect;
 use crate::scheduler::{Life, Scheduler};
 use crate::wire::{Latencies, Wire};
@@ -21,9 +22,14 @@ const LATER: Duration = Duration::from_secs(60);
 /// Longer than any request.
 const PATIENCE: Duration = Duration::from_secs(30);
 
+/// Every promise that the written-down runs broke.
+pub fn scenarios(connect: &Connect) -> Vec<Violation> {
+    sleepers(connect).into_iter().chain(frugal(connect)).chain(staged(connect)).collect()
+}
+
 /// A handle that wrote long ago and one that never wrote, while a third one moved the log on by more than 2H slots, without a fault: both commit at the first try,
 /// the one under a fresh identity, the other from the tail of today. What is broken if not is P10.
-pub fn sleepers(connect: &Connect) -> Vec<Violation> {
+fn sleepers(connect: &Connect) -> Vec<Violation> {
     let scheduler = Scheduler::new(0);
     let wire = Wire::new(&scheduler, Latencies::S3);
     let results = Arc::new(Mutex::new(Vec::new()));
@@ -118,7 +124,7 @@ pub(crate) struct Asked {
 }
 
 /// A lone handle without a fault: each commit costs one PUT, and one LIST for every K at most; to learn that nothing changed costs one request. What is broken if not is P11.
-pub fn frugal(connect: &Connect) -> Vec<Violation> {
+fn frugal(connect: &Connect) -> Vec<Violation> {
     let scheduler = Scheduler::new(0);
     let wire = Wire::new(&scheduler, Latencies::S3);
     let (asked, phase) = (Arc::new(Mutex::new(Asked::default())), Arc::new(Mutex::new(Phase::Elsewhere)));

@@ -85,6 +85,8 @@ struct Process {
     paused_until: u64,
     parked: Vec<Arc<TaskWaker>>,
     local: Local,
+    /// How often its machine was suspended.
+    standstills: u32,
 }
 
 enum Event {
@@ -228,6 +230,7 @@ impl Scheduler {
             paused_until: 0,
             parked: Vec::new(),
             local: Local::default(),
+            standstills: 0,
         });
         id
     }
@@ -315,12 +318,18 @@ impl Scheduler {
         }
         entry.paused_until = until;
         if suspended {
+            entry.standstills += 1;
             entry.local.freeze(state.now, until);
         }
         state.schedule(span, Event::Resume(process));
         drop(guard);
         self.0.trace.event(&[3, u64::from(process.0), nanos(span), u64::from(suspended)]);
         self.note(|| format!("{} is {} for {span:?}", self.name(process), if suspended { "suspended" } else { "paused" }));
+    }
+
+    /// How often the process's machine was suspended.
+    pub fn standstills(&self, process: ProcessId) -> u32 {
+        self.lock().processes[process.0 as usize].standstills
     }
 
     /// From now on the process's monotonic clock runs by so many millionths too fast (or, negative, too slow).

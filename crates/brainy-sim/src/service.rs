@@ -17,7 +17,7 @@ const OPENING: Duration = Duration::from_secs(60);
 /// So many tries to open fail at most once the faults have ended.
 const MOST_OPENINGS: u32 = 5;
 /// After the faults have ended, everything must be decided within so long.
-const RECOVERY: Duration = Duration::from_secs(600);
+pub(crate) const RECOVERY: Duration = Duration::from_secs(600);
 /// So many operations at most wait to be asked for by somebody else.
 const NOTEBOOK: usize = 64;
 
@@ -46,6 +46,11 @@ pub(crate) struct Plan<D> {
 pub(crate) type MakeStore = Arc<dyn Fn(ProcessId) -> Arc<dyn Store> + Send + Sync>;
 
 type Log<D> = ChangeLog<<D as Domain>::Machine>;
+
+/// What a life of a process that is nobody's copy sees of the world.
+pub(crate) fn environment(make_store: &MakeStore, life: &Life) -> Environment {
+    Environment { store: make_store(life.process()), clock: Arc::new(life.clock()), entropy: Arc::new(life.entropy()) }
+}
 
 /// One life of one service, from opening its handle to closing it.
 pub(crate) async fn live<D: Domain>(plan: Arc<Plan<D>>, make_store: MakeStore, life: Life) {
@@ -100,7 +105,7 @@ pub(crate) async fn live<D: Domain>(plan: Arc<Plan<D>>, make_store: MakeStore, l
 }
 
 /// Opens the store, and makes it if there is none; none if the time is up or the store cannot be opened.
-async fn open<D: Domain>(plan: &Plan<D>, life: &Life, environment: Environment) -> Option<Log<D>> {
+pub(crate) async fn open<D: Domain>(plan: &Plan<D>, life: &Life, environment: Environment) -> Option<Log<D>> {
     let clock = life.clock();
     let mut in_calm = 0;
     loop {
@@ -245,7 +250,7 @@ async fn ask<D: Domain>(plan: &Plan<D>, log: &Log<D>, life: &Life) {
 }
 
 /// The faults have ended: everybody can commit, everything is decided, and all see the same.
-async fn farewell<D: Domain>(plan: &Plan<D>, log: &Log<D>, life: &Life) {
+pub(crate) async fn farewell<D: Domain>(plan: &Plan<D>, log: &Log<D>, life: &Life) {
     let clock = life.clock();
     let deadline = clock.now().after(RECOVERY);
     loop {

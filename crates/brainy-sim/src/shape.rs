@@ -36,6 +36,8 @@ pub(crate) struct Shape {
     pub(crate) faults: Faults,
     /// The engine instead of the bank: slower, and seldom.
     pub(crate) engine: bool,
+    /// A register that a lock guards.
+    pub(crate) locks: bool,
 }
 
 impl Shape {
@@ -47,6 +49,7 @@ impl Shape {
     /// The shape of `seed`: some seeds are of special kinds, most are ordinary.
     pub(crate) fn of(seed: u64, random: &mut Random) -> Self {
         match (seed % 8, seed / 8 % 4) {
+            (1, _) => Self::locked(random),
             (7, 0) => Self::crowd(random),
             (3 | 7, _) => Self::birth(random),
             (5, _) => Self::large(random),
@@ -90,6 +93,29 @@ impl Shape {
             doors: false,
             faults,
             engine,
+            locks: false,
+        }
+    }
+
+    /// Some processes that all want one lock, and everything goes wrong with its lease.
+    fn locked(random: &mut Random) -> Self {
+        let mut faults = Faults::all(1_000)
+            .on(&[KeyKind::Lease], 7_000)
+            .of(&[KeyKind::Lease], &[Fault::Late, Fault::ConflictAlone], 20_000)
+            .of(&[KeyKind::Lease], &[Fault::ConflictRival, Fault::RefusedRival], 300_000)
+            .of(&[KeyKind::Lease], &[Fault::Suspend], 7_000)
+            .of(&[KeyKind::Inbox], &[Fault::Pause, Fault::Suspend, Fault::CrashBefore, Fault::CrashDuring, Fault::CrashAfter], 4_000);
+        faults.longest_delay = Duration::from_secs(3);
+        faults.longest_burst = *random.choose(&[Duration::from_millis(500), Duration::from_secs(6)]);
+        faults.pauses = (Duration::from_millis(500), Duration::from_secs(8));
+        faults.suspends = (Duration::from_secs(2), Duration::from_secs(15));
+        Self {
+            // One of them is the operator.
+            processes: 4 + random.below(3),
+            until: random.between(Duration::from_secs(40), Duration::from_secs(70)),
+            faults,
+            locks: true,
+            ..Self::plain(random)
         }
     }
 
@@ -113,6 +139,7 @@ impl Shape {
             doors: false,
             faults: Faults::none(),
             engine: false,
+            locks: false,
         }
     }
 
@@ -188,6 +215,7 @@ impl Shape {
             doors: false,
             faults: Faults::none(),
             engine: false,
+            locks: false,
         }
     }
 }

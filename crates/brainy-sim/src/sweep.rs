@@ -10,7 +10,7 @@ use crate::checker::Violation;
 use crate::fault::Matrix;
 use crate::rollback::WentBack;
 use crate::run::{Connect, Settings, run_seed};
-use crate::scenario::{frugal, sleepers};
+use crate::scenario::scenarios;
 
 /// Seeds of past failures; they run first, for ever.
 const REGRESSIONS: &str = include_str!("../seeds.txt");
@@ -76,8 +76,7 @@ pub fn sweep(from: u64, to: u64, threads: usize, connect: &Connect) -> Sweep {
         }
     });
     let mut total = total.into_inner().unwrap_or_else(PoisonError::into_inner);
-    let written = sleepers(connect).into_iter().chain(frugal(connect));
-    total.violations.extend(written.map(|violation| Failed { seed: from, violation }));
+    total.violations.extend(scenarios(connect).into_iter().map(|violation| Failed { seed: from, violation }));
     total.violations.sort_by_key(|failed| failed.seed);
     total
 }
@@ -133,7 +132,7 @@ pub struct Verdict {
     pub tried: u64,
 }
 
-/// Breaks each rule in turn and runs [`sleepers`], then seeds from `from` on, until a checker names a promise. A panic or a run without end does not count.
+/// Breaks each rule in turn and runs [`scenarios`], then seeds from `from` on, until a checker names a promise. A panic or a run without end does not count.
 pub fn mutants(from: u64, threads: usize, connect: &Connect, chosen: &[Mutant]) -> Vec<Verdict> {
     let (next, verdicts) = (AtomicU64::new(0), Mutex::new(Vec::new()));
     std::thread::scope(|scope| {
@@ -156,7 +155,7 @@ pub fn mutants(from: u64, threads: usize, connect: &Connect, chosen: &[Mutant]) 
 fn kill(mutant: Mutant, from: u64, connect: &Connect) -> Verdict {
     Mutant::set(Some(mutant));
     let mut verdict = Verdict { mutant, killed: None, tried: 0 };
-    let told = catch_unwind(AssertUnwindSafe(|| sleepers(connect).into_iter().chain(frugal(connect)).collect::<Vec<_>>())).ok();
+    let told = catch_unwind(AssertUnwindSafe(|| scenarios(connect))).ok();
     if let Some(violation) = told.into_iter().flatten().find(Violation::is_named) {
         verdict.killed = Some(Failed { seed: from, violation });
         Mutant::set(None);

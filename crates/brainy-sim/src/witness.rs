@@ -39,13 +39,20 @@ pub struct Witness {
     pub intents: Vec<SeenIntent>,
     /// Numbers that were created a second time, with other bytes.
     pub created_twice: Vec<u64>,
+    /// When leases were made.
+    pub leases_made: Vec<Duration>,
+    /// When somebody deleted a lease.
+    pub leases_deleted: Vec<Duration>,
     /// `brainy.json`.
     pub descriptor: Option<Bytes>,
 }
 
 impl Witness {
     pub(crate) fn see(&mut self, at: Duration, request: &Request, response: &Response) {
-        let (Request::Put { key, body, .. }, Response::Written(_)) = (request, response) else { return };
+        if let Request::Delete { keys } = request {
+            self.leases_deleted.extend(keys.iter().filter(|key| key.as_str().starts_with("lease/")).map(|_| at));
+        }
+        let (Request::Put { key, body, condition }, Response::Written(_)) = (request, response) else { return };
         let name = key.as_str();
         if let Some(number) = name.strip_prefix("log/").and_then(|digits| digits.parse().ok()) {
             if brainy_core::codec::peek_kind(body) == Some(brainy_core::codec::ObjectKind::Tombstone as u8) {
@@ -61,6 +68,8 @@ impl Witness {
             self.intents.push(SeenIntent { key: key.clone(), tail: self.tail(), readable });
         } else if name.starts_with("blob/") {
             self.blobs.insert(key.clone(), body.clone());
+        } else if name.starts_with("lease/") && matches!(condition, brainy_storage::Precondition::IfAbsent) {
+            self.leases_made.push(at);
         } else if name == "brainy.json" {
             self.descriptor.get_or_insert_with(|| body.clone());
         }

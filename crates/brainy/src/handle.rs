@@ -14,6 +14,7 @@ use tracing::Instrument;
 use crate::background::{Health, IndexThread, OwnRuntime, panic_text};
 use crate::error::Error;
 use crate::freshness::Freshness;
+use crate::lock::Locks;
 use crate::options::{Builder, CallDefaults, Mode};
 
 /// A handle on a shared store. Cheap to clone; clones, and the variants made by the `with_` functions, are one instance: one writer, one index, one follower.
@@ -21,7 +22,7 @@ use crate::options::{Builder, CallDefaults, Mode};
 /// Its futures run on any executor: what waits for the store runs on the handle's own runtime. Dropping the last clone stops at once; [`close`](Self::close) drains first.
 #[derive(Clone)]
 pub struct Brainy {
-    inner: Arc<Inner>,
+    pub(crate) inner: Arc<Inner>,
     pub(crate) defaults: CallDefaults,
 }
 
@@ -43,6 +44,7 @@ pub(crate) struct Inner {
     pub(crate) metered: Arc<Metered>,
     pub(crate) mode: Mode,
     pub(crate) health: Health,
+    pub(crate) locks: Locks,
     pub(crate) _index: Option<IndexThread>,
     pub(crate) runtime: OwnRuntime,
 }

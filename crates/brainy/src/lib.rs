@@ -5,6 +5,7 @@ mod error;
 mod freshness;
 mod handle;
 mod location;
+mod lock;
 mod log;
 mod nouns;
 mod opening;
@@ -16,7 +17,7 @@ mod statistics;
 mod transaction;
 mod verbs;
 
-pub use brainy_coordination::{Constants, Figures, LogOptions, OpId, Receipt, Token, Truncation};
+pub use brainy_coordination::{Constants, Figures, Holder, LockOptions, LogOptions, Loss, OpId, Receipt, Token, Truncation};
 pub use brainy_core::{
     Clock, ContentHash, Entropy, ErrorKind, Filter, Incident, Metadata, Metric, MissingEnds, Noun, NounDraft, NounId, Operation,
     Precondition, SequenceNumber, ServiceTag, Statistics, StoreId, TypeName, Vector, Verb, VerbDraft, VerbId, Version, WriterId,
@@ -28,6 +29,7 @@ pub use brainy_storage::Usage;
 pub use error::Error;
 pub use freshness::Freshness;
 pub use handle::Brainy;
+pub use lock::{Guard, Lock};
 pub use log::{LogSlot, LogTransaction};
 pub use options::{Builder, Mode};
 pub use search::Search;

@@ -49,9 +49,9 @@ impl Location {
     }
 
     /// The directory, if it is one.
-    pub(crate) fn directory(self) -> Option<PathBuf> {
+    pub(crate) fn directory(&self) -> Option<PathBuf> {
         match self {
-            Self::Directory(path) => Some(path),
+            Self::Directory(path) => Some(path.clone()),
             Self::Memory(_) | Self::S3(_) => None,
         }
     }

@@ -18,6 +18,7 @@ use tracing::{Instrument, Span, field};
 use crate::background::{self, Health, IndexThread, OwnRuntime, panic_text};
 use crate::error::Error;
 use crate::handle::{Brainy, Inner};
+use crate::lock::Locks;
 use crate::options::{CallDefaults, Mode};
 
 /// Everything an opened handle is made from.
@@ -34,6 +35,7 @@ pub(crate) struct Parts {
     pub(crate) log: LogOptions,
     pub(crate) engine: EngineOptions,
     pub(crate) wanted: Wanted,
+    pub(crate) locks: Locks,
 }
 
 /// Whether a store is made, opened, or either.
@@ -118,7 +120,7 @@ impl Brainy {
 }
 
 async fn start(parts: Parts, intent: Intent, span: &Span) -> Result<Brainy, Error> {
-    let Parts { environment, metered, mode, defaults, load_deadline, follow, watched, probe, log, engine, wanted } = parts;
+    let Parts { environment, metered, mode, defaults, load_deadline, follow, watched, probe, log, engine, wanted, locks } = parts;
     let runtime = OwnRuntime::start()?;
     let probed = probe.then(|| Arc::clone(metered.inner()));
     let deadline = environment.clock.now().after(defaults.deadline);
@@ -153,7 +155,7 @@ async fn start(parts: Parts, intent: Intent, span: &Span) -> Result<Brainy, Erro
         Mode::WriteOnly => None,
         Mode::ReadWrite | Mode::ReadOnly | Mode::Frozen => Some(IndexThread::start(Arc::clone(&engine), log.clone(), health.clone())?),
     };
-    Ok(Brainy::new(Inner { log, engine, metered, mode, health, _index: index, runtime }, defaults))
+    Ok(Brainy::new(Inner { log, engine, metered, mode, health, locks, _index: index, runtime }, defaults))
 }
 
 /// What wakes a follower: the other handles of this process, and the file system.

@@ -12,6 +12,7 @@ use crate::error::Error;
 use crate::freshness::Freshness;
 use crate::handle::Brainy;
 use crate::location::{Location, shown};
+use crate::lock::Locks;
 use crate::opening::{Intent, Parts, Wanted};
 
 /// What a handle may do.
@@ -311,12 +312,13 @@ impl Builder {
         }
         self.check()?;
         let follow = self.follow && self.mode != Mode::Frozen;
-        let (store, watched) = match self.store {
-            Some(store) => (store, None),
+        let (store, watched, location) = match self.store {
+            Some(store) => (store, None, None),
             None => {
                 let location = Location::parse(&self.url)?;
                 let store = location.open(intent != Intent::Open, !writes, self.allow_network)?;
-                (store, location.directory().filter(|_| follow && self.file_events))
+                let watched = location.directory().filter(|_| follow && self.file_events);
+                (store, watched, Some(location))
             }
         };
         let metered = Arc::new(Metered::new(store));
@@ -333,6 +335,7 @@ impl Builder {
             log: self.log.with_read_only(!writes),
             engine: self.engine.with_vector_index(self.mode != Mode::WriteOnly),
             wanted: self.wanted,
+            locks: Locks::new(location),
         })
     }
 }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use brainy_coordination::{OpId, Outcome, Pending, Receipt, Transaction};
+use brainy_coordination::{Fence, OpId, Outcome, Pending, Receipt, Transaction};
 use brainy_core::{
     Incident, MAX_TRANSACTION_BYTES, MissingEnds, NounDraft, NounId, Operation, Precondition, ServiceTag, TypeName, VerbDraft, VerbId,
     Version, encode_operations,
@@ -18,8 +18,9 @@ use crate::options::Mode;
 #[derive(Clone, Debug)]
 #[must_use = "nothing is written before `commit` or `submit`"]
 pub struct TransactionBuilder {
-    handle: Brainy,
+    pub(crate) handle: Brainy,
     operations: Vec<Operation>,
+    pub(crate) fence: Option<Fence>,
 }
 
 impl TransactionBuilder {
@@ -115,7 +116,7 @@ impl TransactionBuilder {
     /// # Errors
     /// Kind `Invalid`: an operation cannot be done in this store; `Overloaded`: too much is waiting; `Closed`. Nothing was sent, nor will be.
     pub fn submit(self) -> Result<Commit, Error> {
-        let Self { handle, operations } = self;
+        let Self { handle, operations, fence } = self;
         handle.check()?;
         if operations.is_empty() {
             return Err(Error::invalid("transaction", "it has no operation"));
@@ -137,7 +138,9 @@ impl TransactionBuilder {
             op = tracing::field::Empty,
             slot = tracing::field::Empty,
         );
-        let pending = handle.log().submit(&Transaction::payload(payload), handle.deadline())?;
+        let mut transaction = Transaction::payload(payload);
+        transaction.fence = fence;
+        let pending = handle.log().submit(&transaction, handle.deadline())?;
         Ok(Commit { pending, items, handle, span })
     }
 }
@@ -243,7 +246,7 @@ pub enum Resolution {
 impl Brainy {
     /// A transaction to be filled.
     pub fn transaction(&self) -> TransactionBuilder {
-        TransactionBuilder { handle: self.clone(), operations: Vec::new() }
+        TransactionBuilder { handle: self.clone(), operations: Vec::new(), fence: None }
     }
 
     /// What became of the transaction `op`, whichever process sent it, this one in an earlier life included. One that is not decided yet is given up, so that

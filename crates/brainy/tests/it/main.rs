@@ -12,6 +12,7 @@ mod freshness;
 mod hostile;
 mod incumbent;
 mod limits;
+mod locks;
 mod modes;
 #[cfg(unix)]
 mod processes;
