@@ -77,7 +77,12 @@ impl Shape {
         let churn = *random.choose(&[0, 0, 1, 3]);
         let clones = random.below(6) == 0;
         // Every third run is nearly calm: long stretches of ordinary work find other mistakes than storms.
-        let mut faults = Faults::all(*random.choose(&[2_000, 8_000, 20_000]));
+        let of_processes = [Fault::Pause, Fault::CrashBefore, Fault::CrashDuring, Fault::CrashAfter, Fault::WallJump, Fault::ClockRate];
+        let mut faults = Faults::all(*random.choose(&[2_000, 8_000, 20_000])).of(&[KeyKind::Inbox], &of_processes, 2_000).of(
+            &[KeyKind::Inbox],
+            &[Fault::Suspend],
+            1_500,
+        );
         faults.pauses.1 = *random.choose(&[Duration::from_secs(3), Duration::from_secs(60)]);
         Self {
             constants,
@@ -188,7 +193,7 @@ impl Shape {
     /// Every batch lies in a blob; what is written and listed beside the log fails often.
     fn large(random: &mut Random) -> Self {
         let faults = Faults::all(2_000)
-            .on(&[KeyKind::Blob], 12_000)
+            .on(&[KeyKind::Blob], 20_000)
             .on(&[KeyKind::Inbox], 35_000)
             .of(&[KeyKind::Blob, KeyKind::Inbox], &[Fault::Suspend], 35_000)
             .of(&[KeyKind::Blob, KeyKind::Inbox], &[Fault::Late, Fault::ConflictAlone], 120_000);
