@@ -102,6 +102,7 @@ pub(crate) fn run(extent: Extent) -> Summary {
     report.cargo(Group::Simulation, "simulator, every fault on every kind of key it can reach", &slice, &[]);
     let http = [&sim[..], &["--store", "http", "--seeds", SEEDS_OVER_HTTP]].concat();
     report.cargo(Group::Simulation, "simulator, under the real S3 client", &http, &[]);
+    report.cargo(Group::Simulation, "simulator, a crash at every request", &[&sim[..], &["--crashes"]].concat(), &[]);
     report.cargo(Group::Simulation, "simulator, broken rules", &[&sim[..], &["--mutants"]].concat(), &[]);
     let model = ["run", "--profile", "test", "--package", "brainy-sim", "--bin", "model", "--", "--slice"];
     report.cargo(Group::Simulation, "model, its slice", &model, &[]);

@@ -44,6 +44,7 @@ cargo xtask COMMAND
                         (BRAINY_DATA, or ../shared/data/debian-packages)
   sim [ARGS]            the simulator, in release; ARGS are
                           --seeds N|A..B, --store fast|http, --least N, --requests N, --trace, --json: runs seeds
+                          --crashes: a crash and a restart at every request of fixed runs
                           --mutants, --only NAME: breaks each rule and shows which promise notices
   model [ARGS]          the model, every state at small bounds, in release; ARGS are
                           --slice, --group G, --only TEXT, --threads N, --trace, --json

@@ -280,7 +280,7 @@ impl Tip {
             return Err(Error::bytes(key, brainy_core::CodecError::corrupt("snapshot", "the state in it has another digest")));
         }
         self.diverged = self.diverged.filter(|(seq, _)| *seq > state.position);
-        self.newest = None;
+        (self.newest, self.anchor) = (None, None);
         self.trusted = state.position;
         self.unsettled = false;
         self.hashes = VecDeque::from([state.slot_hash]);

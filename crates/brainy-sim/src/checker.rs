@@ -1,5 +1,8 @@
 //! What a run must have kept, judged with the log as witness order: sorting, no search.
 
+#[cfg(test)]
+mod tests;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 

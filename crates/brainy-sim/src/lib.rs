@@ -39,7 +39,7 @@ pub use graph::Graph;
 pub use history::{Call, Ending, Events, Failure, History, Look, Resolved};
 pub use random::Random;
 pub use rollback::WentBack;
-pub use run::{Connect, Report, Settings, fast, run_seed};
+pub use run::{Connect, Report, Settings, crash_at, fast, run_seed};
 pub use scenario::scenarios;
 pub use scheduler::{Actor, End, Life, ProcessId, Scheduler};
 pub use sim_s3::{SimS3, http};

@@ -87,14 +87,14 @@ pub fn run_seed(seed: u64, settings: Settings, connect: &Connect) -> Report {
 }
 
 /// What each life of a process does.
-type Live<D> = Arc<dyn Fn(Arc<Plan<D>>, MakeStore, Life) -> Pin<Box<dyn Future<Output = ()> + Send>> + Send + Sync>;
+pub(crate) type Live<D> = Arc<dyn Fn(Arc<Plan<D>>, MakeStore, Life) -> Pin<Box<dyn Future<Output = ()> + Send>> + Send + Sync>;
 
-fn services<D: Domain>() -> Live<D> {
+pub(crate) fn services<D: Domain>() -> Live<D> {
     Arc::new(|plan, make_store, life| Box::pin(service::live(plan, make_store, life)))
 }
 
 /// Runs the fixed run that `crash` names, in which the first process dies there and is started again.
-pub(crate) fn crash_at(crash: Crash, settings: Settings, connect: &Connect) -> Report {
+pub fn crash_at(crash: Crash, settings: Settings, connect: &Connect) -> Report {
     let mut random = Random::new(crash.seed, 0xc4a5);
     let shape = Shape::fixed();
     let simulated = simulate(crash.seed, &mut random, &shape, settings, connect, Bank { padded: shape.padded }, &services(), |wire| {

@@ -203,3 +203,20 @@ async fn lone(life: &Life, environment: Environment, phase: &Mutex<Phase>) -> Re
     drop(log.close(deadline()).await);
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_lone_handle_asks_too_much_is_over_its_budget() {
+        let fits = Asked { puts: COMMITS, listings: COMMITS / SCAN_SLOTS, looks: LOOKS };
+        assert_eq!(over_budget(&fits), None);
+        for asked in
+            [Asked { puts: COMMITS + 1, ..fits }, Asked { listings: COMMITS / SCAN_SLOTS + 2, ..fits }, Asked { looks: LOOKS + 1, ..fits }]
+        {
+            assert!(over_budget(&asked).is_some(), "{asked:?}");
+        }
+        assert_eq!(frugal(&crate::fast()), []);
+    }
+}

@@ -4,12 +4,16 @@
 use std::process::ExitCode;
 
 use brainy_coordination::internals::Mutant;
-use brainy_sim::{Connect, Failed, Fault, KeyKind, Settings, Sweep, WentBack, fast, http, mutants, reachable, run_seed, sweep};
+use brainy_sim::{
+    Connect, Crash, Failed, Fault, KeyKind, Settings, Sweep, WentBack, crash_at, crash_everywhere, fast, http, mutants, reachable,
+    run_seed, sweep,
+};
 use serde_json::{Value, json};
 
 const HELP: &str = "\
 sim [--seeds N|A..B] [--store fast|http] [--least N] [--requests N] [--trace] [--json]
 sim --mutants [--only NAME] [--json]
+sim --crashes [--seeds N|A..B] [--only SIDE@REQUEST] [--store fast|http] [--json]
 
   --seeds N|A..B   seeds 0 to N, or A to B (without B); 200 if not said
   --store fast     over the fast store; the default
@@ -19,6 +23,7 @@ sim --mutants [--only NAME] [--json]
   --trace          print what happens; for one seed
   --mutants        break each rule in turn and show which promise notices
   --only NAME      only this rule
+  --crashes        crash and restart at every request of each of the fixed runs; 2 of them if not said
   --json           one JSON object instead of text
 ";
 /// So many violations are printed in full.
@@ -32,6 +37,8 @@ struct Wanted {
     json: bool,
     trace: bool,
     mutants: bool,
+    crashes: bool,
+    seeds_said: bool,
     only: Option<String>,
     http: bool,
 }
@@ -56,7 +63,9 @@ fn main() -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
-    let good = if wanted.mutants {
+    let good = if wanted.crashes {
+        run_crashes(&wanted)
+    } else if wanted.mutants {
         run_mutants(&wanted)
     } else if wanted.trace {
         run_traced(&wanted)
@@ -67,13 +76,27 @@ fn main() -> ExitCode {
 }
 
 fn parse(words: &[String]) -> Result<Wanted, String> {
-    let mut wanted = Wanted { from: 0, to: 200, least: 0, requests: 0, json: false, trace: false, mutants: false, only: None, http: false };
+    let mut wanted = Wanted {
+        from: 0,
+        to: 200,
+        least: 0,
+        requests: 0,
+        json: false,
+        trace: false,
+        mutants: false,
+        crashes: false,
+        seeds_said: false,
+        only: None,
+        http: false,
+    };
     let mut words = words.iter();
     while let Some(word) = words.next() {
         let mut value = || words.next().ok_or_else(|| format!("{word} wants a value"));
         let number = |text: &str| text.parse::<u64>().map_err(|_| format!("{text} is not a number"));
         match word.as_str() {
+            "--crashes" => wanted.crashes = true,
             "--seeds" => {
+                wanted.seeds_said = true;
                 let text = value()?;
                 (wanted.from, wanted.to) = match text.split_once("..") {
                     Some((from, to)) => (number(from)?, number(to)?),
@@ -112,6 +135,42 @@ fn run_traced(wanted: &Wanted) -> bool {
         good &= report.violations.is_empty();
     }
     good
+}
+
+fn run_crashes(wanted: &Wanted) -> bool {
+    let to = if wanted.seeds_said { wanted.to } else { wanted.from + 2 };
+    if let Some(text) = &wanted.only {
+        let Some(crash) = Crash::parse(wanted.from, text) else {
+            eprintln!("sim: {text} is no crash: crash_before@N, crash_during@N or crash_after@N");
+            return false;
+        };
+        let report = crash_at(crash, Settings { words: true }, &wanted.connect());
+        report.words.iter().for_each(|line| println!("{line}"));
+        report.violations.iter().for_each(|violation| println!("{}: {}", violation.property, violation.text));
+        return report.violations.is_empty();
+    }
+    let all = crash_everywhere(wanted.from, to, threads(), &wanted.connect());
+    let replay = |crash: &Crash| {
+        let seed = crash.seed;
+        format!("cargo xtask sim --crashes --seeds {seed}..{} --only {crash}{}", seed + 1, wanted.store())
+    };
+    if wanted.json {
+        let violations: Vec<_> = all
+            .violations
+            .iter()
+            .map(|(crash, violation)| json!({ "property": violation.property, "text": violation.text, "replay": replay(crash) }))
+            .collect();
+        println!("{}", json!({ "crashes": all.crashes, "requests": all.requests, "violations": violations }));
+    } else {
+        for (crash, violation) in all.violations.iter().take(SHOWN) {
+            println!("{crash}: {}: {}", violation.property, violation.text);
+            println!("  replay: {}", replay(crash));
+        }
+        println!("crashes     {}", all.crashes);
+        println!("requests    {}", all.requests);
+        println!("violations  {}", all.violations.len());
+    }
+    all.violations.is_empty()
 }
 
 fn run_sweep(wanted: &Wanted) -> bool {
