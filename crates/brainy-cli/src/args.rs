@@ -38,6 +38,8 @@ pub(crate) enum Command {
     Resolve(ResolveArgs),
     /// Delete one item
     Delete(DeleteArgs),
+    /// Publish a snapshot and remove what nobody needs
+    Collect(CollectArgs),
 }
 
 #[derive(Debug, clap::Args)]
@@ -184,6 +186,24 @@ pub(crate) struct DeleteArgs {
     pub(crate) detach: bool,
 }
 
+#[derive(Debug, clap::Args)]
+pub(crate) struct CollectArgs {
+    /// The store
+    pub(crate) store: String,
+    /// Only say what would be removed in the end
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+    /// Publish a snapshot first, and make the log shorter: slots before it go once the store's grace is over
+    #[arg(long)]
+    pub(crate) truncate: bool,
+    /// With --truncate: leave so many of the newest slots in any case
+    #[arg(long, value_name = "N", requires = "truncate")]
+    pub(crate) retain: Option<u64>,
+    /// Wait for what can only be removed later, an hour or more where slots are deleted, instead of one look
+    #[arg(long, conflicts_with = "dry_run")]
+    pub(crate) wait: bool,
+}
+
 fn metric(text: &str) -> Result<Metric, String> {
     Metric::from_name(&text.replace('-', "_")).ok_or_else(|| "cosine, l2 or inner-product is needed".to_owned())
 }
@@ -218,6 +238,8 @@ mod tests {
             ("brainy search s --like a -k 0", "-k"),
             ("brainy search s --like a --exact --ef 3", "cannot be used with"),
             ("brainy log s --from 0", "--from"),
+            ("brainy collect s --retain 3", "--truncate"),
+            ("brainy collect s --dry-run --wait", "cannot be used with"),
         ] {
             let error = parse(line).expect_err(line).to_string();
             assert!(error.contains(reason), "{line}: {error}");

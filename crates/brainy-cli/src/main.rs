@@ -1,6 +1,7 @@
 #![doc = include_str!("../README.md")]
 
 mod args;
+mod collect;
 mod create;
 mod delete;
 mod describe;
@@ -54,5 +55,6 @@ async fn run(command: Command, output: &mut Output) -> Result<(), Failure> {
         Command::Log(args) => Box::pin(log::run(args, output)).await,
         Command::Resolve(args) => Box::pin(resolve::run(args, output)).await,
         Command::Delete(args) => Box::pin(delete::run(args, output)).await,
+        Command::Collect(args) => Box::pin(collect::run(args, output)).await,
     }
 }

@@ -277,6 +277,10 @@ impl<M: StateMachine> Collector<M> {
                     continue;
                 }
             }
+            if let Some(ttl) = pin.ttl {
+                // Unless it is renewed meanwhile.
+                round.report.wait(watched_for(ttl).saturating_sub(now.since(since)));
+            }
             round.named.insert(manifest);
         }
         let removed = Removed { objects: over.len() as u64, bytes: 0 };

@@ -10,7 +10,7 @@ use crate::garbage::{Bounds, ManifestName, SegmentName};
 use crate::head;
 use crate::keys;
 use crate::log::ChangeLog;
-use crate::machine::{Rejection, StateMachine};
+use crate::machine::StateMachine;
 use crate::manifest::{self, Manifest};
 use crate::protocol::ProtocolOperation;
 use crate::queue::{Outcome, Withdrawal};
@@ -74,23 +74,28 @@ impl<M: StateMachine> ChangeLog<M> {
         }
         let publication = ProtocolOperation::SnapshotPublished { seq: name.seq, token, manifest: keys::manifest(&name).to_string() };
         let publication = Transaction::protocol(publication).with_fence(Fence { name: COMPACTOR.into(), token });
-        let fenced = || Error::Superseded { name: COMPACTOR.into(), token };
-        match self.submit(&publication, deadline)?.outcome().await? {
-            Outcome::Committed(_) => {}
-            Outcome::Rejected(Withdrawal::Precondition { rejection: Rejection { code: Rejection::FENCED, .. }, .. }) => {
-                return Err(fenced());
-            }
-            Outcome::Rejected(Withdrawal::NotSent) => return Err(Error::Deadline { doing: "publishing a snapshot" }),
-            Outcome::Rejected(withdrawal) => {
-                return Err(Error::Invalid { reason: format!("the record of the snapshot had no effect: {withdrawal:?}") });
-            }
-            Outcome::Unknown(op) => return Err(Error::Undecided { op }),
-        }
+        self.record(&publication, token, deadline).await?;
         // The head names only what the log was read to have published.
         let tail = self.position().seq;
         let wanted = Bounds { boundary: 0, manifest: Some(name) };
         head::raise(environment, self.descriptor().store, wanted, tail, deadline).await?;
         Ok(Published { manifest: name, bytes })
+    }
+
+    /// Has the record of a manifest take effect.
+    async fn record(&self, publication: &Transaction, token: u64, deadline: Moment) -> Result<(), Error> {
+        for _ in 0..MOST_CLAIMS {
+            match self.submit(publication, deadline)?.outcome().await? {
+                Outcome::Committed(_) => return Ok(()),
+                // Fenced, or a newer state is published already: by whoever holds the newer token.
+                Outcome::Rejected(Withdrawal::Precondition { .. }) => break,
+                Outcome::Rejected(Withdrawal::NotSent) => return Err(Error::Deadline { doing: "publishing a snapshot" }),
+                // Its batch went stale or was given up: the record itself is as good as before.
+                Outcome::Rejected(_) => {}
+                Outcome::Unknown(op) => return Err(Error::Undecided { op }),
+            }
+        }
+        Err(Error::Superseded { name: COMPACTOR.into(), token })
     }
 
     /// The state at the tail as a segment, and the manifest that describes it.

@@ -60,8 +60,8 @@ pub(crate) fn check<M: StateMachine>(events: &Events, reference: &Reference<M>, 
     for (property, text) in &reference.complaints {
         checker.found.push(Violation { property, text: text.clone() });
     }
-    for number in &witness.created_twice {
-        checker.complain("P8", format!("slot {number} was created a second time with other bytes"));
+    for (property, text) in &events.broken {
+        checker.complain(property, text.clone());
     }
     for text in &events.complaints {
         checker.complain("P10", text.clone());

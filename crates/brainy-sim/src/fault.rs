@@ -351,12 +351,12 @@ impl Matrix {
 
 /// Which fault can meet which kind of key, in sweeps over workloads that use every kind.
 pub fn reachable() -> Vec<(Fault, KeyKind)> {
-    use KeyKind::{Blob, Descriptor, Head, Inbox, Lease, Log};
+    use KeyKind::{Blob, Descriptor, Head, Inbox, Lease, Log, Pin};
     let mut cells = Vec::new();
-    for key in [Descriptor, Log, Inbox, Blob, Head, Lease] {
+    for key in [Descriptor, Log, Inbox, Blob, Head, Lease, Pin] {
         for fault in Fault::ALL {
             let reached = match fault {
-                Fault::ShortPage => matches!(key, Log | Inbox),
+                Fault::ShortPage => matches!(key, Log | Inbox | Blob | Pin),
                 // The descriptor and the head are created by everybody who finds no store, at once; blobs are written without a condition.
                 Fault::ConflictAlone => key != Blob,
                 Fault::ConflictRival | Fault::RefusedRival => matches!(key, Log | Lease),

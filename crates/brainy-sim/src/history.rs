@@ -100,6 +100,8 @@ pub struct Events {
     pub failures: Vec<Failure>,
     /// What a workload itself found wrong.
     pub complaints: Vec<String>,
+    /// Promises that a workload itself saw broken.
+    pub broken: Vec<(&'static str, String)>,
 }
 
 impl History {

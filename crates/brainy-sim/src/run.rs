@@ -10,6 +10,7 @@ use brainy_storage::{Key, Store};
 
 use crate::boundaries::Crash;
 use crate::checker::{self, Rules, Violation};
+use crate::collecting::{self, Collecting};
 use crate::domain::{Bank, Domain};
 use crate::fast_store::FastStore;
 use crate::fault::{Faults, Matrix};
@@ -114,6 +115,7 @@ pub(crate) struct Simulated<D> {
     pub(crate) wire: Wire,
     scheduler: Scheduler,
     end: End,
+    collecting: Arc<Collecting>,
 }
 
 /// Runs the processes of `shape`, each of which lives as `live` says; `script` may say what goes wrong.
@@ -152,13 +154,42 @@ pub(crate) fn simulate<D: Domain>(
         let (wire, connect) = (wire.clone(), Arc::clone(connect));
         Arc::new(move |process| connect(&wire, process))
     };
+    let collecting =
+        Arc::new(Collecting { awaited: shape.processes + shape.collecting.map_or(0, |(_, readers)| readers), ..Collecting::default() });
     for number in 0..shape.processes {
-        let (plan, make_store, live) = (Arc::clone(&plan), Arc::clone(&make_store), Arc::clone(live));
-        let process = scheduler.process(format!("p{number}"), move |life| live(Arc::clone(&plan), Arc::clone(&make_store), life));
+        let (plan, make_store, live, collecting) = (Arc::clone(&plan), Arc::clone(&make_store), Arc::clone(live), Arc::clone(&collecting));
+        let process = scheduler.process(format!("p{number}"), move |life| {
+            let (lived, collecting) = (live(Arc::clone(&plan), Arc::clone(&make_store), life.clone()), Arc::clone(&collecting));
+            Box::pin(async move {
+                lived.await;
+                if life.scheduler().now() >= until {
+                    collecting.end(life.process());
+                }
+            })
+        });
         let furthest = i64::from(Faults::none().rate_ppm);
         let ppm = i64::try_from(random.below(2 * furthest.unsigned_abs())).unwrap_or(0) - furthest;
         scheduler.set_rate(process, i32::try_from(ppm).expect("a small number"));
         scheduler.start_after(process, random.between(Duration::ZERO, Duration::from_secs(3)));
+    }
+    if let Some((collectors, readers)) = shape.collecting {
+        for number in 0..collectors + readers {
+            let (plan, make_store, collecting) = (Arc::clone(&plan), Arc::clone(&make_store), Arc::clone(&collecting));
+            let collects = number < collectors;
+            let name = if collects { format!("collector{number}") } else { format!("reader{}", number - collectors) };
+            let process = scheduler.process(name, move |life| {
+                let (plan, make_store, collecting) = (Arc::clone(&plan), Arc::clone(&make_store), Arc::clone(&collecting));
+                Box::pin(async move {
+                    if collects {
+                        collecting::collect(plan, collecting, make_store, life, number == 0).await;
+                    } else {
+                        collecting::read(plan, make_store, life.clone(), number == collectors).await;
+                        collecting.end(life.process());
+                    }
+                })
+            });
+            scheduler.start_after(process, random.between(Duration::ZERO, Duration::from_secs(6)));
+        }
     }
     if shape.unreadable > 0 {
         let (wire, count) = (wire.clone(), shape.unreadable);
@@ -171,19 +202,21 @@ pub(crate) fn simulate<D: Domain>(
         // Longer than the longest standstill, and the recovery after it.
         end = scheduler.run_for(Duration::from_secs(4 * 3_600));
     }
-    Simulated { plan, wire, scheduler, end }
+    Simulated { plan, wire, scheduler, end, collecting }
 }
 
 impl<D: Domain> Simulated<D> {
     /// What was promised, held against what came of it.
     fn judge(self, seed: u64, shape: &Shape, locks: Option<&Arc<Locks>>) -> Report {
-        let Self { plan, wire, scheduler, end } = self;
+        let Self { plan, wire, scheduler, end, collecting } = self;
         let constants = shape.constants;
         let witness = wire.witness();
         let events = std::mem::take(&mut *plan.history.events());
         let reference = reference::replay(&plan.domain, &witness, constants.horizon_slots);
         let rules = Rules { scan_slots: constants.scan_slots, horizon: constants.horizon_slots, carried: shape.carried };
         let mut violations = checker::check(&events, &reference, &witness, rules);
+        let beside = shape.collecting.map(|_| &*collecting);
+        violations.extend(wire.look(|bucket| collecting::check(&witness, &reference, bucket, &constants, beside)));
         if end != End::Idle {
             violations.push(Violation { property: "rest", text: format!("the run did not come to rest: {end:?}") });
         }

@@ -1,5 +1,7 @@
 //! A run that is written down, not drawn: what chance hardly ever brings about.
 
+mod collecting;
+
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -24,7 +26,7 @@ const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Every promise that the written-down runs broke.
 pub fn scenarios(connect: &Connect) -> Vec<Violation> {
-    sleepers(connect).into_iter().chain(frugal(connect)).chain(staged(connect)).collect()
+    sleepers(connect).into_iter().chain(frugal(connect)).chain(staged(connect)).chain(collecting::runs(connect)).collect()
 }
 
 /// A handle that wrote long ago and one that never wrote, while a third one moved the log on by more than 2H slots, without a fault: both commit at the first try,

@@ -133,7 +133,7 @@ pub(crate) async fn open<D: Domain>(plan: &Plan<D>, life: &Life, environment: En
     }
 }
 
-fn fail<D>(plan: &Plan<D>, life: &Life, error: &brainy_coordination::Error, doing: &str) {
+pub(crate) fn fail<D>(plan: &Plan<D>, life: &Life, error: &brainy_coordination::Error, doing: &str) {
     let passing = [ErrorKind::Unavailable, ErrorKind::Overloaded, ErrorKind::OutcomeUnknown, ErrorKind::Closed, ErrorKind::NotFound];
     let at = life.scheduler().now();
     let text = format!("{doing}: {error}");
@@ -253,6 +253,8 @@ async fn ask<D: Domain>(plan: &Plan<D>, log: &Log<D>, life: &Life) {
 pub(crate) async fn farewell<D: Domain>(plan: &Plan<D>, log: &Log<D>, life: &Life) {
     let clock = life.clock();
     let deadline = clock.now().after(RECOVERY);
+    // Who stood still for longer than writers are remembered looks first: what it sends from where it stood may be beyond anybody's knowledge.
+    drop(log.refresh(deadline).await);
     loop {
         let unique = plan.history.call(life.process(), life.scheduler().now());
         let payload = plan.domain.command(&mut life.random(), log.machine(), Author { process: life.process().0, unique });

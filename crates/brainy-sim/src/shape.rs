@@ -38,6 +38,8 @@ pub(crate) struct Shape {
     pub(crate) engine: bool,
     /// A register that a lock guards.
     pub(crate) locks: bool,
+    /// So many collectors and readers with pins beside the services.
+    pub(crate) collecting: Option<(u64, u64)>,
 }
 
 impl Shape {
@@ -53,6 +55,7 @@ impl Shape {
             (7, 0) => Self::crowd(random),
             (3 | 7, _) => Self::birth(random),
             (5, _) => Self::large(random),
+            (2, _) => Self::collected(random),
             _ => Self::ordinary(random),
         }
     }
@@ -99,6 +102,7 @@ impl Shape {
             faults,
             engine,
             locks: false,
+            collecting: None,
         }
     }
 
@@ -145,6 +149,7 @@ impl Shape {
             faults: Faults::none(),
             engine: false,
             locks: false,
+            collecting: None,
         }
     }
 
@@ -203,6 +208,38 @@ impl Shape {
         shape
     }
 
+    /// Two collectors that publish, too, and two readers with pins, in a store with a short grace: many rounds of collection, and standstills longer than the grace.
+    fn collected(random: &mut Random) -> Self {
+        let of_processes: Vec<_> = Fault::ALL.into_iter().filter(|fault| *fault >= Fault::CrashBefore).collect();
+        let rare = [KeyKind::Head, KeyKind::Pin, KeyKind::Tag, KeyKind::Segment, KeyKind::Manifest];
+        let mut faults = Faults::all(2_000)
+            .on(&rare, 9_000)
+            .of(&rare, &[Fault::Late, Fault::ConflictAlone], 40_000)
+            .of(&rare, &[Fault::Suspend], 6_000)
+            .of(&[KeyKind::Pin, KeyKind::Blob], &[Fault::ShortPage], 120_000)
+            .of(&[KeyKind::Inbox], &[Fault::Late, Fault::ConflictAlone], 40_000)
+            .of(&[KeyKind::Inbox], &of_processes, 4_000)
+            .of(&[KeyKind::Log], &[Fault::Suspend], 1_500);
+        faults.suspends = (Duration::from_secs(15), Duration::from_secs(120));
+        faults.pauses.1 = Duration::from_secs(40);
+        let mut shape = Self {
+            processes: 2 + random.below(2),
+            until: random.between(Duration::from_secs(80), Duration::from_secs(160)),
+            callers: 1,
+            think: *random.choose(&[Duration::from_millis(800), Duration::from_secs(2)]),
+            churn: *random.choose(&[0, 1, 3]),
+            padded: Some((3, 1_500)),
+            faults,
+            collecting: Some((2, 2)),
+            ..Self::plain(random)
+        };
+        shape.constants.grace_ms = 20_000;
+        shape.constants.inline_bytes = 1_024;
+        shape.constants.scan_slots = *random.choose(&[1, 8]);
+        shape.constants.horizon_slots = *random.choose(&[12, 40, 1 << 20]);
+        shape
+    }
+
     /// What the special kinds have in common.
     fn plain(random: &mut Random) -> Self {
         let truncation = *random.choose(&[Truncation::Delete, Truncation::Tombstone]);
@@ -221,6 +258,7 @@ impl Shape {
             faults: Faults::none(),
             engine: false,
             locks: false,
+            collecting: None,
         }
     }
 }

@@ -28,6 +28,17 @@ pub struct SeenIntent {
     pub readable: bool,
 }
 
+/// An object that was deleted, or a slot that was overwritten.
+#[derive(Clone, Debug)]
+pub struct Gone {
+    /// When.
+    pub at: Duration,
+    /// Which.
+    pub key: Key,
+    /// It is a slot, and its marker is in its place.
+    pub overwritten: bool,
+}
+
 /// The log's witness. What is deleted or rolled back later stays in its memory.
 #[derive(Clone, Debug, Default)]
 pub struct Witness {
@@ -37,12 +48,18 @@ pub struct Witness {
     pub blobs: BTreeMap<Key, Bytes>,
     /// Intents in the order in which they became visible.
     pub intents: Vec<SeenIntent>,
-    /// Numbers that were created a second time, with other bytes.
-    pub created_twice: Vec<u64>,
     /// When leases were made.
     pub leases_made: Vec<Duration>,
     /// When somebody deleted a lease.
     pub leases_deleted: Vec<Duration>,
+    /// Numbers that were created a second time, with other bytes, and when.
+    pub created_again: Vec<(u64, Duration)>,
+    /// Everything that `ctl/head` ever said, and since when.
+    pub heads: Vec<(Duration, Bytes)>,
+    /// Manifests by key.
+    pub manifests: BTreeMap<String, Bytes>,
+    /// What was deleted, and slots that were overwritten.
+    pub gone: Vec<Gone>,
     /// `brainy.json`.
     pub descriptor: Option<Bytes>,
 }
@@ -50,17 +67,19 @@ pub struct Witness {
 impl Witness {
     pub(crate) fn see(&mut self, at: Duration, request: &Request, response: &Response) {
         if let Request::Delete { keys } = request {
+            self.gone.extend(keys.iter().map(|key| Gone { at, key: key.clone(), overwritten: false }));
             self.leases_deleted.extend(keys.iter().filter(|key| key.as_str().starts_with("lease/")).map(|_| at));
         }
         let (Request::Put { key, body, condition }, Response::Written(_)) = (request, response) else { return };
         let name = key.as_str();
         if let Some(number) = name.strip_prefix("log/").and_then(|digits| digits.parse().ok()) {
             if brainy_core::codec::peek_kind(body) == Some(brainy_core::codec::ObjectKind::Tombstone as u8) {
+                self.gone.push(Gone { at, key: key.clone(), overwritten: true });
                 return;
             }
             match self.slots.get(&number) {
                 None => drop(self.slots.insert(number, SeenSlot { at, bytes: body.clone() })),
-                Some(first) if first.bytes != *body => self.created_twice.push(number),
+                Some(first) if first.bytes != *body => self.created_again.push((number, at)),
                 Some(_) => {}
             }
         } else if name.starts_with("inbox/") {
@@ -70,9 +89,20 @@ impl Witness {
             self.blobs.insert(key.clone(), body.clone());
         } else if name.starts_with("lease/") && matches!(condition, brainy_storage::Precondition::IfAbsent) {
             self.leases_made.push(at);
+        } else if name == "ctl/head" {
+            self.heads.push((at, body.clone()));
+        } else if name.starts_with("manifest/") {
+            self.manifests.insert(name.to_owned(), body.clone());
         } else if name == "brainy.json" {
             self.descriptor.get_or_insert_with(|| body.clone());
         }
+    }
+
+    /// The store's identity, as `brainy.json` says it.
+    pub fn store(&self) -> Option<brainy_core::StoreId> {
+        let text = std::str::from_utf8(self.descriptor.as_ref()?).ok()?;
+        let after = text.split_once("\"store\":\"")?.1;
+        brainy_core::StoreId::from_hex(after.get(..32)?)
     }
 
     /// The newest slot.

@@ -1,6 +1,7 @@
 #![doc = include_str!("../README.md")]
 
 mod background;
+mod collection;
 mod error;
 mod freshness;
 mod handle;
@@ -17,7 +18,10 @@ mod statistics;
 mod transaction;
 mod verbs;
 
-pub use brainy_coordination::{Constants, Figures, Holder, LockOptions, LogOptions, Loss, OpId, Receipt, Token, Truncation};
+pub use brainy_coordination::{
+    CollectOptions, CollectReport, CollectRequests, Constants, Figures, Holder, LockOptions, LogOptions, Loss, ManifestName, OpId,
+    Published, Receipt, Removed, Tag, Token, Truncation,
+};
 pub use brainy_core::{
     Clock, ContentHash, Entropy, ErrorKind, Filter, Incident, Metadata, Metric, MissingEnds, Noun, NounDraft, NounId, Operation,
     Precondition, SequenceNumber, ServiceTag, Statistics, StoreId, TypeName, Vector, Verb, VerbDraft, VerbId, Version, WriterId,
@@ -26,6 +30,7 @@ pub use brainy_engine::{Direction, EngineOptions, ItemFilter, Match, Reached, Re
 pub use brainy_storage as storage;
 pub use brainy_storage::Usage;
 
+pub use collection::Collector;
 pub use error::Error;
 pub use freshness::Freshness;
 pub use handle::Brainy;

@@ -116,7 +116,7 @@ impl<M: StateMachine> Committer<'_, M> {
             Created::Committed(revision) if untouched => {
                 shared.reader.settle(&mut tip).await?;
                 if let Err(error) = shared.reader.confirm(&mut tip, created.at, false, deadline).await {
-                    // The slot lies in a collected stretch: nobody will ever read it. The state tells whether somebody carried the batch.
+                    // Either nobody will ever read that slot, made in a collected stretch, or it was collected since. The state tells what became of the batch.
                     self.doubtful = true;
                     Box::pin(shared.reader.recover(&mut tip, error, deadline)).await?;
                     shared.publish(&tip);
