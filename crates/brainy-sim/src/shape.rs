@@ -214,8 +214,9 @@ impl Shape {
         let rare = [KeyKind::Head, KeyKind::Pin, KeyKind::Tag, KeyKind::Segment, KeyKind::Manifest];
         let mut faults = Faults::all(2_000)
             .on(&rare, 9_000)
+            .on(&[KeyKind::Pin], 18_000)
             .of(&rare, &[Fault::Late, Fault::ConflictAlone], 40_000)
-            .of(&rare, &[Fault::Suspend], 6_000)
+            .of(&rare, &[Fault::Suspend], 9_000)
             .of(&[KeyKind::Pin, KeyKind::Blob], &[Fault::ShortPage], 120_000)
             .of(&[KeyKind::Inbox], &[Fault::Late, Fault::ConflictAlone], 40_000)
             .of(&[KeyKind::Inbox], &of_processes, 4_000)
