@@ -18,6 +18,7 @@ use crate::batch::Transaction;
 use crate::committer::play::Play;
 use crate::decide::{Decided, Identity};
 use crate::error::Error;
+use crate::flow::Flow;
 use crate::helping::{self, IntentName, Scan, Stance, Step};
 use crate::inbox::{Found, Inbox, Left};
 use crate::keys;
@@ -79,6 +80,10 @@ struct Committer<'a, M: StateMachine> {
     doubtful: bool,
     /// When it last knew the tail.
     looked_at: Moment,
+    /// How fast others go on.
+    flow: Flow,
+    /// Slots that it made itself.
+    own_slots: u64,
     /// The position, and when it was first seen.
     seen: (u64, Moment),
     /// Its share of the spread in which the waiting take over, and writers list ahead.
@@ -103,6 +108,8 @@ impl<'a, M: StateMachine> Committer<'a, M> {
             lost_at: None,
             doubtful: false,
             looked_at: shared.reader.environment.clock.now(),
+            flow: Flow::default(),
+            own_slots: 0,
             seen: (0, shared.reader.environment.clock.now()),
             patience: shared.reader.environment.entropy.fraction(),
             chores: FuturesUnordered::new(),
@@ -162,6 +169,7 @@ impl<'a, M: StateMachine> Committer<'a, M> {
         if self.seen.0 != tip.state.position {
             self.seen = (tip.state.position, now);
         }
+        self.flow.note(self.looked_at, self.slots_of_others(&tip), self.pace.memory());
         if !self.shared.options.helping {
             return Stance { batch: self.play.is_some(), ..Stance::default() };
         }
@@ -178,6 +186,10 @@ impl<'a, M: StateMachine> Committer<'a, M> {
             sequencing: self.sequencing.is_some(),
             quiet,
         }
+    }
+
+    fn slots_of_others(&self, tip: &crate::tip::Tip) -> u64 {
+        tip.state.position.saturating_sub(self.own_slots)
     }
 
     /// A try failed. Where the batch may be in the log, or may come there, the committer goes on until the log says so.
@@ -289,7 +301,11 @@ impl<'a, M: StateMachine> Committer<'a, M> {
             tip.check()?;
             Ok(tip.decision().cloned())
         };
-        self.beside(look).await
+        let looked = self.beside(look).await;
+        if looked.is_ok() {
+            self.looked_at = clock.now();
+        }
+        looked
     }
 
     /// Removes intents that are decided, beside whatever comes next.

@@ -17,6 +17,7 @@ mod decoding;
 mod descriptor;
 mod environment;
 mod error;
+mod flow;
 mod follow;
 #[allow(unreachable_pub, reason = "the model reaches it through `internals`, under a feature")]
 mod garbage;

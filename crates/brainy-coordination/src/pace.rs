@@ -28,6 +28,16 @@ impl Pace {
         self.create = if took < self.create { (self.create + took) / 2 } else { (self.create * 7 + took.min(self.create * 8)) / 8 };
     }
 
+    /// The typical time a create takes.
+    pub(crate) const fn create(&self) -> Duration {
+        self.create
+    }
+
+    /// For how long a committer remembers how fast the log went on: some dozen commits.
+    pub(crate) fn memory(&self) -> Duration {
+        self.times(50, 1, 50 * SHORTEST_UNIT, Duration::from_secs(60))
+    }
+
     fn times(&self, numerator: u32, denominator: u32, shortest: Duration, longest: Duration) -> Duration {
         (self.create * numerator / denominator).clamp(shortest, longest)
     }

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use brainy_core::codec::{self, CodecError, ObjectKind};
 use brainy_core::{ContentHash, Moment, SequenceNumber};
-use brainy_storage::{Get, GetOptions, Object, StoreTime};
+use brainy_storage::{Answer, Get, GetOptions, Object, StoreTime};
 use futures_util::StreamExt;
 
 use crate::apply::{self, LoadedBatch};
@@ -24,7 +24,8 @@ use crate::mutants::broken;
 use crate::slot;
 use crate::tip::{Anchor, LoadedSlot, Tip};
 
-/// Slots asked for at once while catching up: one, one, then twice as many as before each time, up to so many. Then the rest is listed, and as many are read at once.
+/// Slots asked for at once while catching up: one, or one more than are likely to be there, then as many as were there each time, up to so many. Then the rest
+/// is listed, and as many are read at once.
 const PARALLEL_READS: usize = 16;
 /// Slots taken from one listing.
 const LISTED_SLOTS: NonZeroUsize = NonZeroUsize::new(1_000).expect("not 0");
@@ -32,6 +33,14 @@ const LISTED_SLOTS: NonZeroUsize = NonZeroUsize::new(1_000).expect("not 0");
 const MOST_JUMPS: usize = 8;
 /// A reader that is at least so many slots behind a published state loads that instead of them.
 pub(crate) const FAR_BEHIND: u64 = 1_000;
+
+/// What [`Reader::look_ahead`] found.
+#[derive(Debug, Default)]
+pub(crate) struct Ahead {
+    found: Vec<Object>,
+    /// The time on the reply that the slot behind them is not there; none: it was not asked for, or the store did not say.
+    tail: Option<Option<StoreTime>>,
+}
 
 /// Reads slots into one replica.
 #[derive(Debug)]
@@ -52,10 +61,18 @@ impl<M: StateMachine> Reader<M> {
     /// # Errors
     /// [`Error`]: the tip stands at the last slot that could be applied.
     pub(crate) async fn catch_up(&self, tip: &mut Tip, deadline: Moment) -> Result<u64, Error> {
+        self.catch_up_expecting(0, tip, deadline).await
+    }
+
+    /// As [`Self::catch_up`], where so many slots are likely to be there: they are asked for at once.
+    ///
+    /// # Errors
+    /// As [`Self::catch_up`].
+    pub(crate) async fn catch_up_expecting(&self, likely: usize, tip: &mut Tip, deadline: Moment) -> Result<u64, Error> {
         let before = tip.state.position;
         let mut jumps = 0;
         loop {
-            match self.take_slots(tip, deadline).await {
+            match self.take_slots(if jumps == 0 { likely } else { 0 }, tip, deadline).await {
                 Ok(()) => return Ok(tip.state.position.saturating_sub(before)),
                 Err(error) if jumps == MOST_JUMPS => return Err(error),
                 // Rare, and large.
@@ -66,9 +83,9 @@ impl<M: StateMachine> Reader<M> {
     }
 
     /// Applies every slot there is from the present position on.
-    async fn take_slots(&self, tip: &mut Tip, deadline: Moment) -> Result<(), Error> {
+    async fn take_slots(&self, likely: usize, tip: &mut Tip, deadline: Moment) -> Result<(), Error> {
         // A read of what is not there costs less than a listing, so the distance to the tail is found by doubling steps.
-        let (mut asked, mut step) = (0, 1);
+        let (mut asked, mut step) = (0, (likely + 1).min(PARALLEL_READS));
         let at = loop {
             if asked > 2 * PARALLEL_READS {
                 (asked, step) = (0, 1);
@@ -78,8 +95,8 @@ impl<M: StateMachine> Reader<M> {
             if let Some(at) = self.read_some(tip, step, deadline).await? {
                 break at;
             }
-            step = if asked == 0 { 1 } else { (step * 2).min(PARALLEL_READS) };
             asked += step;
+            step = asked.min(PARALLEL_READS);
         };
         self.settle(tip).await?;
         self.confirm(tip, at, true, deadline).await
@@ -106,15 +123,42 @@ impl<M: StateMachine> Reader<M> {
         Ok(None)
     }
 
-    /// Takes in the next slot and the one behind it, if that was read too, and whatever there is behind.
-    pub(crate) async fn take_winners(&self, tip: &mut Tip, winner: Object, next: Option<Object>, deadline: Moment) -> Result<(), Error> {
-        let loaded = self.load(tip.next(), winner, Some(tip), deadline).await?;
-        self.advance(tip, loaded, deadline).await?;
-        let Some(next) = next else { return Ok(()) };
-        tip.check_next()?;
-        let loaded = self.load(tip.next(), next, Some(tip), deadline).await?;
-        self.advance(tip, loaded, deadline).await?;
-        self.catch_up(tip, deadline).await.map(drop)
+    /// The slots from `first` on, up to the first one that was not read, at most `count`. Nothing is applied.
+    pub(crate) async fn look_ahead(&self, first: SequenceNumber, count: usize, deadline: Moment) -> Ahead {
+        let numbers = (first.get()..first.get().saturating_add(count as u64)).map_while(SequenceNumber::new);
+        let mut answers = futures_util::stream::iter(numbers)
+            .map(|seq| async move { self.environment.read(&keys::slot(seq), GetOptions::whole(), deadline).await })
+            .buffered(count);
+        let mut ahead = Ahead::default();
+        while let Some(Ok(Answer { value, at })) = answers.next().await {
+            match value {
+                Get::Found(object) => ahead.found.push(object),
+                Get::Absent | Get::NotModified => {
+                    ahead.tail = Some(at);
+                    break;
+                }
+            }
+        }
+        ahead
+    }
+
+    /// Takes in the next slot and those behind it that were read too, and whatever there is behind where that is not known to be nothing.
+    pub(crate) async fn take_winners(&self, tip: &mut Tip, winner: Object, ahead: Ahead, deadline: Moment) -> Result<(), Error> {
+        let gone_on = !ahead.found.is_empty();
+        for object in std::iter::once(winner).chain(ahead.found) {
+            tip.check_next()?;
+            let loaded = self.load(tip.next(), object, Some(tip), deadline).await?;
+            self.advance(tip, loaded, deadline).await?;
+        }
+        match ahead.tail {
+            // INV-9: what was read behind the winner is vouched for by a reply of its own.
+            Some(at) if gone_on => {
+                self.settle(tip).await?;
+                self.confirm(tip, at, true, deadline).await
+            }
+            None if gone_on => self.catch_up(tip, deadline).await.map(drop),
+            _ => Ok(()),
+        }
     }
 
     /// A directory's newest entries may not survive a power cut yet: nothing may be answered on their strength before they do.

@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering;
 
 use brainy_core::ContentHash;
 use brainy_core::codec::{self, ObjectKind};
-use brainy_storage::{Answer, Created, Get, GetOptions, StoreResult, conditional};
+use brainy_storage::{Answer, Created, conditional};
 use bytes::Bytes;
 
 use crate::apply::{self, LoadedBatch, Staged};
@@ -18,10 +18,13 @@ use crate::helping::{self, Plan};
 use crate::keys;
 use crate::machine::{StateMachine, Verdict};
 use crate::mutants::broken;
+use crate::reader::Ahead;
 use crate::slot::Header;
 use crate::state::Decision;
 use crate::tip::Tip;
 
+/// Slots behind the one that was lost that are read beside it, at most: where more came within the time of a create, the log is read on anyway.
+const MOST_LOOKED_AHEAD: usize = 4;
 /// Kept free in a slot for the next header, beyond the size of the last one.
 const HEADER_SLACK_BYTES: u64 = 16 << 10;
 
@@ -82,7 +85,8 @@ impl<M: StateMachine> Committer<'_, M> {
         let deadline = sent_at.after(ATTEMPT);
         // Who loses wants to know how far the log has gone meanwhile.
         let after = ready.header.seq.successor().expect("the log is not that long");
-        let look = async { environment.read(&keys::slot(after), GetOptions::whole(), deadline).await };
+        let depth = MOST_LOOKED_AHEAD.min(1 + self.flow.expected(self.pace.create()) as usize);
+        let look = shared.reader.look_ahead(after, depth, deadline);
         let (created, looked) = self.beside(environment.create_and_look(&key, object, deadline, look)).await;
         if let (Some(play), Some(doubted), Err(_) | Ok(Answer { value: Created::Rejected(_), .. })) = (&mut self.play, doubted, &created) {
             // This copy is nowhere, nor will it be: an error says so, and a slot that somebody else holds stays theirs.
@@ -95,8 +99,7 @@ impl<M: StateMachine> Committer<'_, M> {
         if let Some(forged) = self.forged(&created.value) {
             return Ok(Some(forged));
         }
-        let gone_on = matches!(looked, Some(Ok(Answer { value: Get::Found(_), .. })));
-        self.take_reply(*ready, hash, created, looked.filter(|_| gone_on)).await
+        self.take_reply(*ready, hash, created, looked.unwrap_or_default()).await
     }
 
     /// Takes in what the reply to a create says.
@@ -105,7 +108,7 @@ impl<M: StateMachine> Committer<'_, M> {
         ready: Ready<M::View>,
         hash: ContentHash,
         created: Answer<Created>,
-        next: Option<StoreResult<Get>>,
+        ahead: Ahead,
     ) -> Result<Option<Decided>, Error> {
         let shared = self.shared;
         let Ready { header, staged, carried, .. } = ready;
@@ -124,6 +127,7 @@ impl<M: StateMachine> Committer<'_, M> {
                 }
                 tip.install(&*shared.reader.machine, staged, &header, hash, Some(revision));
                 tip.trusted = tip.state.position;
+                self.own_slots += 1;
                 shared.figures.carried.fetch_add(carried, Ordering::Relaxed);
                 if carried > 0 {
                     // The last winner continues: whoever it carried will leave the next batch soon.
@@ -144,11 +148,7 @@ impl<M: StateMachine> Committer<'_, M> {
                 }
                 shared.figures.lost_races.fetch_add(1, Ordering::Relaxed);
                 if untouched {
-                    let next = next.and_then(|next| match next {
-                        Ok(Answer { value: Get::Found(object), .. }) => Some(object),
-                        _ => None,
-                    });
-                    if let Err(error) = Box::pin(shared.reader.take_winners(&mut tip, winner, next, deadline)).await {
+                    if let Err(error) = Box::pin(shared.reader.take_winners(&mut tip, winner, ahead, deadline)).await {
                         Box::pin(shared.reader.recover(&mut tip, error, deadline)).await?;
                         shared.reader.catch_up(&mut tip, deadline).await?;
                     }
@@ -177,7 +177,9 @@ impl<M: StateMachine> Committer<'_, M> {
         let constants = &shared.descriptor.constants;
         let mut tip = self.tip().await;
         if self.doubtful || !tip.is_firm() || self.looks_first(&tip) {
-            let caught_up = shared.reader.catch_up(&mut tip, environment.clock.now().after(ATTEMPT)).await;
+            let now = environment.clock.now();
+            let caught_up =
+                shared.reader.catch_up_expecting(self.flow.likely_by(now, self.slots_of_others(&tip)), &mut tip, now.after(ATTEMPT)).await;
             shared.publish(&tip);
             caught_up?;
             self.doubtful = false;
