@@ -15,10 +15,9 @@ use brainy_core::codec::ObjectKind;
 use brainy_core::{Moment, Nonce};
 use brainy_storage::{Entry, Get, GetOptions, Key, Prefix, StoreTime, Swapped};
 
-use crate::apply::COMPACTOR;
 use crate::descriptor::Truncation;
 use crate::error::Error;
-use crate::garbage::{self, Bounds, ManifestName, Sighting};
+use crate::garbage::{self, Bounds, ManifestName, Newest, Sighting};
 use crate::head::{self, SeenHead};
 use crate::hold;
 use crate::keys;
@@ -320,26 +319,26 @@ impl<M: StateMachine> Collector<M> {
     }
 
     async fn survey(&mut self, round: &mut Round) -> Result<Survey, Error> {
-        // Segments are listed before the manifests: what a manifest that is not seen here names was not published when the state was read, nor will be.
+        // INV-28: the log is asked first, then segments are listed, then manifests: a superseded builder's segment that no manifest names by then is named by none that was
+        // published, nor will be.
+        let newest = self.judge(Newest::of).await?;
         let segments = self.list(round, &keys::segments()).await?;
         let manifests = self.list(round, &keys::manifests()).await?;
         let mut survey = Survey { garbage: Vec::new(), unfinished: Vec::new(), kinds: Default::default() };
         let mut kept = BTreeSet::new();
         let head = round.head.manifest;
-        let claim = self.judge(|state| state.claim(COMPACTOR)).await?;
         let mut needed = BTreeSet::new();
         for entry in manifests {
             // What is no name of ours is not ours to remove.
             let Some(name) = keys::manifest_name(entry.key.as_str()) else { continue };
             let reachable = garbage::is_reachable(&name, round.collected, head.as_ref(), &round.named);
             let named = head == Some(name) || round.named.contains(&name);
-            let (unpublishable, published) = self.judge(|state| (garbage::is_unpublishable(state, &name), state.published_seq())).await?;
-            if !reachable || (unpublishable && !named) {
+            if !reachable || (garbage::is_unpublishable(newest, &name) && !named) {
                 survey.kinds.0.add(&entry);
                 survey.garbage.push(entry);
                 continue;
             }
-            if name.seq > published && !named {
+            if name.seq > newest.published && !named {
                 survey.unfinished.push(entry.key.clone());
             }
             needed.insert(name);
@@ -350,10 +349,10 @@ impl<M: StateMachine> Collector<M> {
             let Some(name) = keys::segment_name(entry.key.as_str()) else { continue };
             let named = kept.contains(entry.key.as_str());
             let aged = broken!(SegmentsByAge) && !named && self.is_silent(&entry.key);
-            if self.judge(|state| garbage::is_segment_garbage(state, &name, named)).await? || aged {
+            if garbage::is_segment_garbage(newest, &name, named) || aged {
                 survey.kinds.1.add(&entry);
                 survey.garbage.push(entry);
-            } else if !named && name.token >= claim {
+            } else if !named && name.token >= newest.claim {
                 survey.unfinished.push(entry.key);
             }
         }

@@ -86,7 +86,7 @@ pub fn next_bounds(present: Bounds, wanted: Bounds) -> Bounds {
 }
 
 /// A boundary that a collector itself read in `ctl/head`, and the store's time on the reply.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Sighting {
     /// The boundary.
     pub boundary: u64,
@@ -117,18 +117,43 @@ pub fn is_reachable(manifest: &ManifestName, collected: u64, head: Option<&Manif
     manifest.seq >= collected || head == Some(manifest) || named.contains(manifest)
 }
 
+/// Whether a reader may rely on what it holds: `boundary` was read after its pin or tag of `manifest` was written.
+///
+/// INV-27: a collector that is entitled to delete the manifest raised the boundary above it, waited, and listed what is held after that.
+pub const fn is_held(boundary: u64, manifest: &ManifestName) -> bool {
+    boundary <= manifest.seq
+}
+
+/// What the log says of builders at a trusted position.
+///
+/// INV-28: it is read before segments and manifests are listed. Else a builder that is superseded in between may have published in time what the listing did not show yet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Newest {
+    /// The highest token of `compactor` that was claimed.
+    pub claim: u64,
+    /// The position of the newest published manifest; 0: none was.
+    pub published: u64,
+}
+
+impl Newest {
+    /// Of this state.
+    pub fn of(state: &LogState) -> Self {
+        Self { claim: state.claim(COMPACTOR), published: state.published_seq() }
+    }
+}
+
 /// Whether a manifest was never published, nor will be: no pin, tag or fork can name it, since nobody but its builder ever knew it.
 ///
 /// INV-28: its token is superseded, so that its record would have no effect, and its position is beyond the newest published one, so that no record had any.
-pub fn is_unpublishable(state: &LogState, manifest: &ManifestName) -> bool {
-    manifest.token < state.claim(COMPACTOR) && manifest.seq > state.published_seq()
+pub const fn is_unpublishable(newest: Newest, manifest: &ManifestName) -> bool {
+    manifest.token < newest.claim && manifest.seq > newest.published
 }
 
-/// Whether a segment can be deleted. `kept`: a reachable manifest, listed after `state` was read at the tail, names it.
+/// Whether a segment can be deleted. `kept`: a reachable manifest, listed after `newest` was read and after the segment was found, names it.
 ///
 /// INV-28: one that nobody names is garbage only once its token is superseded in the log, at a trusted position: then whatever its builder still sends has no effect. No age tells that.
-pub fn is_segment_garbage(state: &LogState, segment: &SegmentName, kept: bool) -> bool {
-    !kept && segment.token < state.claim(COMPACTOR)
+pub const fn is_segment_garbage(newest: Newest, segment: &SegmentName, kept: bool) -> bool {
+    !kept && segment.token < newest.claim
 }
 
 /// Whether a blob can be deleted. `state` is of a trusted position. `collected`: what [`deletable`] says. `kept`: a live state or a reachable manifest names it. `successor`: the base of a later batch

@@ -13,7 +13,7 @@ use bytes::Bytes;
 use crate::cas::{Marks, standing};
 use crate::environment::Environment;
 use crate::error::Error;
-use crate::garbage::ManifestName;
+use crate::garbage::{ManifestName, is_held};
 use crate::head;
 use crate::keys;
 use crate::lease::decide::believed_for;
@@ -270,7 +270,7 @@ impl<M: StateMachine> ChangeLog<M> {
             let pin = Pin { environment: environment.clone(), key, body, manifest, revision, ttl, believed_until };
             // INV-27: a boundary, read after the pin was written, that is not above the manifest: no collector that did not see the pin deletes it.
             let boundary = head::read_head(environment, store, deadline).await?.head.boundary;
-            if (boundary <= manifest.seq && pin.is_young()) || broken!(UnverifiedPin) {
+            if (is_held(boundary, &manifest) && pin.is_young()) || broken!(UnverifiedPin) {
                 return Ok(pin);
             }
             drop(pin.release(deadline).await);
@@ -302,7 +302,7 @@ impl<M: StateMachine> ChangeLog<M> {
             self.write_tag(&key, Some(manifest), note, deadline).await?;
             // INV-27: as for a pin.
             let boundary = head::read_head(environment, store, deadline).await?.head.boundary;
-            if boundary <= manifest.seq || broken!(UnverifiedPin) {
+            if is_held(boundary, &manifest) || broken!(UnverifiedPin) {
                 return Ok(Tag { name: name.to_owned(), manifest, note: note.to_owned() });
             }
         }

@@ -1,14 +1,14 @@
 //! What this workspace's model and simulator call: the decisions that ship, and switches that break them.
 
-pub use crate::apply::{LoadedBatch, Staged, apply};
+pub use crate::apply::{COMPACTOR, LoadedBatch, Staged, apply};
 pub use crate::batch::{Batch, BlobReference, Contents, decode_transactions};
 pub use crate::cas::Marks;
-pub use crate::confirmation::Confirmation;
+pub use crate::confirmation::{Confirmation, vouches};
 pub use crate::decide::{Answer, Decided, Identity, Told, Watch, answer_of, decision_of, is_leftover, tell};
 pub use crate::decoding::SharedDecoding;
 pub use crate::garbage::{
-    BlobName, Bounds, ManifestName, SegmentName, Sighting, can_be_given_up, deletable, is_blob_garbage, is_reachable, is_segment_garbage,
-    is_unpublishable, next_bounds,
+    BlobName, Bounds, ManifestName, Newest, SegmentName, Sighting, can_be_given_up, deletable, is_blob_garbage, is_held, is_reachable,
+    is_segment_garbage, is_unpublishable, next_bounds,
 };
 pub use crate::helping::{IntentName, Listed, Listing, Plan, Scan, is_dead, is_pending, keeps_scan_rule, last_of, plan, stands_next};
 pub use crate::lease::decide::{Belief, Seen, Sight, Step, Turn, believed_for, next_token, renewed_after, step, turn, watched_for};

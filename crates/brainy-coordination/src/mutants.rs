@@ -51,6 +51,8 @@ mod switches {
                     Self::CancelOutOfTurn,
                     Self::StaleAtHalf,
                     Self::TwoNumbersInASlot,
+                    Self::SlotConfirms,
+                    Self::TrustLastReply,
                 ];
 
                 /// Its name.
@@ -146,6 +148,10 @@ mod switches {
         TrustNotFound,
         /// A create's success, and a slot, count without a look at the boundary.
         SkipBoundary,
+        /// A slot that was read confirms the boundary.
+        SlotConfirms,
+        /// Of several replies, the one that is taken last stands for all.
+        TrustLastReply,
         /// A snapshot leaves out who committed what last.
         SnapshotWithoutWriters,
         /// Whoever writes `ctl/head` writes what it wants, whatever is there.

@@ -14,13 +14,13 @@ use futures_util::StreamExt;
 
 use crate::apply::{self, LoadedBatch};
 use crate::batch::{self, Batch, Contents, Transaction};
+use crate::confirmation::vouches;
 use crate::decoding;
 use crate::environment::Environment;
 use crate::error::Error;
 use crate::head::{self, SeenHead};
 use crate::keys;
 use crate::machine::StateMachine;
-use crate::mutants::broken;
 use crate::slot;
 use crate::tip::{Anchor, LoadedSlot, Tip};
 
@@ -37,7 +37,7 @@ pub(crate) const FAR_BEHIND: u64 = 1_000;
 /// What [`Reader::look_ahead`] found.
 #[derive(Debug, Default)]
 pub(crate) struct Ahead {
-    found: Vec<Object>,
+    found: Vec<Answer<Object>>,
     /// The time on the reply that the slot behind them is not there; none: it was not asked for, or the store did not say.
     tail: Option<Option<StoreTime>>,
 }
@@ -116,6 +116,8 @@ impl<M: StateMachine> Reader<M> {
                     tip.check_next()?;
                     let loaded = self.load(seq, object, Some(tip), deadline).await?;
                     self.advance(tip, loaded, deadline).await?;
+                    // The slots of one round are read side by side: one may have been read long after the 404 behind it.
+                    tip.confirmation.rest_on(answer.at);
                 }
                 Get::Absent | Get::NotModified => return Ok(Some(answer.at)),
             }
@@ -132,7 +134,7 @@ impl<M: StateMachine> Reader<M> {
         let mut ahead = Ahead::default();
         while let Some(Ok(Answer { value, at })) = answers.next().await {
             match value {
-                Get::Found(object) => ahead.found.push(object),
+                Get::Found(object) => ahead.found.push(Answer::new(object, at)),
                 Get::Absent | Get::NotModified => {
                     ahead.tail = Some(at);
                     break;
@@ -143,12 +145,13 @@ impl<M: StateMachine> Reader<M> {
     }
 
     /// Takes in the next slot and those behind it that were read too, and whatever there is behind where that is not known to be nothing.
-    pub(crate) async fn take_winners(&self, tip: &mut Tip, winner: Object, ahead: Ahead, deadline: Moment) -> Result<(), Error> {
+    pub(crate) async fn take_winners(&self, tip: &mut Tip, winner: Answer<Object>, ahead: Ahead, deadline: Moment) -> Result<(), Error> {
         let gone_on = !ahead.found.is_empty();
-        for object in std::iter::once(winner).chain(ahead.found) {
+        for read in std::iter::once(winner).chain(ahead.found) {
             tip.check_next()?;
-            let loaded = self.load(tip.next(), object, Some(tip), deadline).await?;
+            let loaded = self.load(tip.next(), read.value, Some(tip), deadline).await?;
             self.advance(tip, loaded, deadline).await?;
+            tip.confirmation.rest_on(read.at);
         }
         match ahead.tail {
             // INV-9: what was read behind the winner is vouched for by a reply of its own.
@@ -184,17 +187,19 @@ impl<M: StateMachine> Reader<M> {
             let complete = run.len() == page.entries.len();
             let mut loaded = futures_util::stream::iter(run)
                 .map(|seq| async move {
-                    match self.environment.read(&keys::slot(seq), GetOptions::whole(), deadline).await?.value {
-                        Get::Found(object) => self.load(seq, object, None, deadline).await.map(Some),
+                    let answer = self.environment.read(&keys::slot(seq), GetOptions::whole(), deadline).await?;
+                    match answer.value {
+                        Get::Found(object) => self.load(seq, object, None, deadline).await.map(|loaded| Some((loaded, answer.at))),
                         Get::Absent | Get::NotModified => Ok(None),
                     }
                 })
                 .buffered(PARALLEL_READS);
             let mut any = false;
             while let Some(next) = loaded.next().await {
-                let Some(next) = next? else { return Ok(()) };
+                let Some((next, at)) = next? else { return Ok(()) };
                 tip.check_next()?;
                 self.advance(tip, next, deadline).await?;
+                tip.confirmation.rest_on(at);
                 any = true;
             }
             if !(page.more && complete && any) {
@@ -280,11 +285,8 @@ impl<M: StateMachine> Reader<M> {
     /// [`Error::Truncated`], [`Error::RolledBack`]: the handle cannot go on from here.
     pub(crate) async fn confirm(&self, tip: &mut Tip, reply: Option<StoreTime>, not_found: bool, deadline: Moment) -> Result<(), Error> {
         let position = tip.state.position;
-        if tip.confirmation.counts(reply) || (not_found && broken!(TrustNotFound)) || (!not_found && broken!(SkipBoundary)) {
-            // INV-10: a 404 moves no confirmation on, else whoever looks often would never look at its own slots.
-            if not_found && broken!(ConfirmByAbsence) {
-                tip.confirmation.confirm(reply);
-            }
+        // INV-10: a 404 moves no confirmation on, else whoever looks often would never look at its own slots.
+        if tip.confirmation.take(reply, not_found) {
             tip.trusted = position;
             if tip.anchor.is_none() {
                 tip.anchor = tip.here();
@@ -294,7 +296,7 @@ impl<M: StateMachine> Reader<M> {
         let SeenHead { head, at, .. } = head::read_head(&self.environment, tip.state.store, deadline).await?;
         // INV-9: boundary ≤ the position before anything unconfirmed was read, shown after the reply, proves that the reply told "not yet", and that no
         // slot read since is a ghost.
-        if head.boundary > tip.trusted {
+        if !vouches(head.boundary, tip.trusted) {
             return Err(Error::Truncated { boundary: head.boundary, position: tip.trusted });
         }
         if head.epoch != tip.state.epoch {

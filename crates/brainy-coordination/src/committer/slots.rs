@@ -148,7 +148,7 @@ impl<M: StateMachine> Committer<'_, M> {
                 }
                 shared.figures.lost_races.fetch_add(1, Ordering::Relaxed);
                 if untouched {
-                    if let Err(error) = Box::pin(shared.reader.take_winners(&mut tip, winner, ahead, deadline)).await {
+                    if let Err(error) = Box::pin(shared.reader.take_winners(&mut tip, Answer::new(winner, created.at), ahead, deadline)).await {
                         Box::pin(shared.reader.recover(&mut tip, error, deadline)).await?;
                         shared.reader.catch_up(&mut tip, deadline).await?;
                     }

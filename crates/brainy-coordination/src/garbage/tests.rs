@@ -89,14 +89,14 @@ fn inv_27_what_is_named_or_not_below_the_boundary_is_needed() {
 fn inv_28_what_a_builder_left_is_garbage_only_once_its_token_is_superseded() {
     let segment = SegmentName { token: 2, build: Nonce::from_bytes([7; 16]), hash: ContentHash::of(b"segment") };
     let before = claimed(empty(), 2);
-    assert!(!is_segment_garbage(&before, &segment, false), "INV-28: its builder may still publish it");
-    assert!(!is_unpublishable(&before, &manifest(5, 2)), "INV-28");
+    assert!(!is_segment_garbage(Newest::of(&before), &segment, false), "INV-28: its builder may still publish it");
+    assert!(!is_unpublishable(Newest::of(&before), &manifest(5, 2)), "INV-28");
     let later = claimed(before, 3);
-    assert!(is_segment_garbage(&later, &segment, false) && !is_segment_garbage(&later, &segment, true));
-    assert!(is_unpublishable(&later, &manifest(5, 2)) && !is_unpublishable(&later, &manifest(5, 3)));
+    assert!(is_segment_garbage(Newest::of(&later), &segment, false) && !is_segment_garbage(Newest::of(&later), &segment, true));
+    assert!(is_unpublishable(Newest::of(&later), &manifest(5, 2)) && !is_unpublishable(Newest::of(&later), &manifest(5, 3)));
     let publication = Publication { seq: 5, token: 3, manifest: String::new() };
     let published = after(later, LogDelta { published: Some(publication), ..LogDelta::default() });
-    assert!(!is_unpublishable(&published, &manifest(5, 2)), "INV-28: it may have been published before");
+    assert!(!is_unpublishable(Newest::of(&published), &manifest(5, 2)), "INV-28: it may have been published before");
 }
 
 #[test]
