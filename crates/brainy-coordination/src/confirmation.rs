@@ -93,19 +93,23 @@ mod tests {
         Some(StoreTime::from_ms(ms))
     }
 
+    fn takes(mut confirmation: Confirmation, reply: Option<StoreTime>, absent: bool) -> bool {
+        confirmation.take(reply, absent)
+    }
+
     #[test]
     fn inv_9_a_reply_counts_only_within_a_quarter_of_the_grace_after_a_confirmation() {
         let fresh = Confirmation::new(&Constants::new(Truncation::Delete));
         let quarter = Constants::GRACE_MS / 4;
-        assert!(!{ fresh }.take(at(1_000), true), "INV-9: nothing was confirmed yet");
+        assert!(!takes(fresh, at(1_000), true), "INV-9: nothing was confirmed yet");
         let mut confirmed = fresh;
         confirmed.confirm(at(1_000));
-        let counts = |reply| { confirmed }.take(reply, false);
+        let counts = |reply| takes(confirmed, reply, false);
         assert!(counts(at(1_000 + quarter - 1)));
         assert!(!counts(at(1_000 + quarter)));
         assert!(!counts(None), "a reply without time proves nothing");
         confirmed.confirm(at(500));
-        assert!({ confirmed }.take(at(1_000 + quarter - 1), false), "confirmation never moves back");
+        assert!(takes(confirmed, at(1_000 + quarter - 1), false), "confirmation never moves back");
     }
 
     #[test]
@@ -114,8 +118,8 @@ mod tests {
         let mut confirmation = Confirmation::new(&Constants::new(Truncation::Delete));
         confirmation.confirm(at(1_000));
         assert!(confirmation.take(at(1_000 + quarter - 1), false) && confirmation.take(at(1_000 + quarter - 1), true));
-        assert!(!{ confirmation }.take(at(1_000 + quarter), false), "INV-9");
-        assert!(!{ confirmation }.take(at(1_000 + quarter), true), "INV-9: nor does a 404");
+        assert!(!takes(confirmation, at(1_000 + quarter), false), "INV-9");
+        assert!(!takes(confirmation, at(1_000 + quarter), true), "INV-9: nor does a 404");
     }
 
     #[test]

@@ -21,6 +21,7 @@ use crate::error::Error;
 use crate::head::{self, SeenHead};
 use crate::keys;
 use crate::machine::StateMachine;
+use crate::mutants::broken;
 use crate::slot;
 use crate::tip::{Anchor, LoadedSlot, Tip};
 

@@ -7,8 +7,11 @@ mod bound;
 mod case;
 mod helping;
 mod naming;
+mod orphans;
+mod pins;
 mod registry;
 mod report;
+mod truncation;
 
 pub use case::{Case, Effort, Found, explore};
 pub use registry::{Expected, Run, runs};

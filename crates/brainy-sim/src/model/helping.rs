@@ -3,7 +3,7 @@
 //! Each step of a committer is open at any time: what `next_step` chooses for speed is a part of it. A reply comes with its effect, or never: what a
 //! process does between the two is its own business alone, so nothing is lost by that. A request whose client gave up stays on its way, and lands when it will.
 
-mod book;
+pub(super) mod book;
 mod state;
 mod steps;
 

@@ -6,7 +6,7 @@ use std::hash::{Hash, Hasher};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
-use brainy_coordination::internals::{Batch, Contents, IntentName, LoadedBatch, LogState, apply};
+use brainy_coordination::internals::{Batch, COMPACTOR, Contents, IntentName, LoadedBatch, LogState, apply};
 use brainy_coordination::{
     Constants, Context, MachineError, OpId, ProtocolOperation, RULES, Rejection, StateMachine, Summary, Transaction, Truncation, Verdict,
 };
@@ -14,7 +14,7 @@ use brainy_core::{ContentHash, Epoch, SequenceNumber, StoreId, WriterId};
 use bytes::Bytes;
 
 /// The store of every model.
-pub(super) const STORE: StoreId = StoreId::from_bytes([7; 16]);
+pub(in super::super) const STORE: StoreId = StoreId::from_bytes([7; 16]);
 
 /// What one transaction does to the one item that there is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -29,50 +29,54 @@ pub(crate) enum Deed {
 
 /// What a batch holds. Ordered, as batches are, by their keys.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(super) enum What {
+pub(in super::super) enum What {
     /// Transaction of this number.
     Work(u8),
     /// Gives the batch up that holds this transaction, was formed at this base, and has this writer and number.
     Cancel { work: u8, base: u8, writer: u8, wseq: u8 },
+    /// Claims this token of the `compactor` lease.
+    Claim(u8),
+    /// Publishes a manifest of this position, made under this token.
+    Publish { seq: u8, token: u8 },
 }
 
 /// A batch: its bytes follow from this.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(super) struct Formed {
-    pub(super) base: u8,
-    pub(super) writer: u8,
-    pub(super) wseq: u8,
-    pub(super) what: What,
+pub(in super::super) struct Formed {
+    pub(in super::super) base: u8,
+    pub(in super::super) writer: u8,
+    pub(in super::super) wseq: u8,
+    pub(in super::super) what: What,
 }
 
-pub(super) const fn writer_id(writer: u8) -> WriterId {
+pub(in super::super) const fn writer_id(writer: u8) -> WriterId {
     let mut bytes = [0; 16];
     bytes[0] = writer;
     WriterId::from_bytes(bytes)
 }
 
 impl Formed {
-    pub(super) fn name(&self) -> IntentName {
+    pub(in super::super) fn name(&self) -> IntentName {
         IntentName { base: self.base.into(), writer: writer_id(self.writer), wseq: self.wseq.into() }
     }
 }
 
 /// A slot as it is sent.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(super) struct SlotSent {
-    pub(super) batches: Vec<Formed>,
-    pub(super) scan_base: u8,
-    pub(super) listed: Option<u8>,
+pub(in super::super) struct SlotSent {
+    pub(in super::super) batches: Vec<Formed>,
+    pub(in super::super) scan_base: u8,
+    pub(in super::super) listed: Option<u8>,
 }
 
 /// A transaction that took effect: which, and in which slot.
-pub(super) type Effect = (u8, u8);
+pub(in super::super) type Effect = (u8, u8);
 
 /// What the machine of the model holds.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Board {
+pub(in super::super) struct Board {
     there: bool,
-    pub(super) done: Vec<Effect>,
+    pub(in super::super) done: Vec<Effect>,
 }
 
 #[derive(Debug)]
@@ -130,7 +134,7 @@ struct Prefix {
 
 /// A prefix of the log, shared; equal ones have equal keys.
 #[derive(Clone, Debug)]
-pub(super) struct Log(Arc<Prefix>);
+pub(in super::super) struct Log(Arc<Prefix>);
 
 impl PartialEq for Log {
     fn eq(&self, other: &Self) -> bool {
@@ -145,12 +149,12 @@ impl Hash for Log {
 }
 
 impl Log {
-    pub(super) fn len(&self) -> u8 {
+    pub(in super::super) fn len(&self) -> u8 {
         u8::try_from(self.0.state.position).expect("a model's log is short")
     }
 
     /// The prefix that ends with slot `position`.
-    pub(super) fn at(&self, position: u8) -> &Self {
+    pub(in super::super) fn at(&self, position: u8) -> &Self {
         let mut log = self;
         while log.len() > position {
             log = log.0.before.as_ref().expect("only the empty log has none before it");
@@ -158,18 +162,18 @@ impl Log {
         log
     }
 
-    pub(super) fn state(&self) -> &LogState {
+    pub(in super::super) fn state(&self) -> &LogState {
         &self.0.state
     }
 
-    pub(super) fn board(&self) -> &Board {
+    pub(in super::super) fn board(&self) -> &Board {
         &self.0.board
     }
 }
 
 /// Prefixes that were applied and batches that were formed, of one run.
 #[derive(Debug, Default)]
-pub(crate) struct Library {
+pub(in super::super) struct Library {
     prefixes: [Mutex<HashMap<u64, Log>>; 16],
     batches: Mutex<HashMap<Formed, (LoadedBatch, OpId)>>,
 }
@@ -183,14 +187,14 @@ impl Clone for Library {
 
 impl Library {
     /// The empty log of a store with this H.
-    pub(super) fn empty(horizon: u64) -> Log {
+    pub(in super::super) fn empty(horizon: u64) -> Log {
         let constants = Constants::new(Truncation::Tombstone).with_horizon_slots(horizon);
         let state = LogState::new(STORE, Epoch::FIRST, 0, ContentHash::of(b"brainy.json"), RULES, &constants);
         Log(Arc::new(Prefix { key: 1, before: None, state, board: Board::default() }))
     }
 
     /// A batch as everybody reads it, and the name of its transaction. `deeds`: of each transaction.
-    pub(super) fn batch(&self, formed: Formed, deeds: &[Deed]) -> (LoadedBatch, OpId) {
+    pub(in super::super) fn batch(&self, formed: Formed, deeds: &[Deed]) -> (LoadedBatch, OpId) {
         if let Some(known) = self.batches.lock().unwrap_or_else(PoisonError::into_inner).get(&formed) {
             return known.clone();
         }
@@ -199,6 +203,11 @@ impl Library {
             What::Cancel { work, base, writer, wseq } => {
                 let (_, op) = self.batch(Formed { base, writer, wseq, what: What::Work(work) }, deeds);
                 Transaction::protocol(ProtocolOperation::Cancel { op })
+            }
+            What::Claim(token) => Transaction::protocol(ProtocolOperation::LeaseClaim { name: COMPACTOR.into(), token: token.into() }),
+            What::Publish { seq, token } => {
+                let manifest = format!("manifest/{seq}-{token}");
+                Transaction::protocol(ProtocolOperation::SnapshotPublished { seq: seq.into(), token: token.into(), manifest })
             }
         };
         let list = Bytes::from(format!("{:?}", formed.what));
@@ -210,7 +219,7 @@ impl Library {
     }
 
     /// The log with one slot more.
-    pub(super) fn append(&self, log: &Log, slot: &SlotSent, deeds: &[Deed]) -> Log {
+    pub(in super::super) fn append(&self, log: &Log, slot: &SlotSent, deeds: &[Deed]) -> Log {
         let mut hasher = DefaultHasher::new();
         (log.0.key, slot).hash(&mut hasher);
         let key = hasher.finish();

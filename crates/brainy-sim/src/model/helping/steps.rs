@@ -459,6 +459,8 @@ fn say_batch(formed: &Formed) -> String {
     match what {
         What::Work(work) => format!("w{writer}.{wseq}@{base}:t{work}"),
         What::Cancel { writer: of, wseq: number, .. } => format!("w{writer}.{wseq}@{base}:cancel w{of}.{number}"),
+        What::Claim(token) => format!("w{writer}.{wseq}@{base}:claim {token}"),
+        What::Publish { seq, token } => format!("w{writer}.{wseq}@{base}:publish {seq} under {token}"),
     }
 }
 
