@@ -147,11 +147,10 @@ impl<M: StateMachine> Committer<'_, M> {
                     play.tries = play.tries.saturating_add(1);
                 }
                 shared.figures.lost_races.fetch_add(1, Ordering::Relaxed);
-                if untouched {
-                    if let Err(error) = Box::pin(shared.reader.take_winners(&mut tip, Answer::new(winner, created.at), ahead, deadline)).await {
-                        Box::pin(shared.reader.recover(&mut tip, error, deadline)).await?;
-                        shared.reader.catch_up(&mut tip, deadline).await?;
-                    }
+                let winner = Answer::new(winner, created.at);
+                if untouched && let Err(error) = Box::pin(shared.reader.take_winners(&mut tip, winner, ahead, deadline)).await {
+                    Box::pin(shared.reader.recover(&mut tip, error, deadline)).await?;
+                    shared.reader.catch_up(&mut tip, deadline).await?;
                 }
             }
             Created::Unknown(error) => return Err(error.into()),

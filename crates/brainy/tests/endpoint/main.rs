@@ -8,4 +8,10 @@
 #[path = "../it/crowd.rs"]
 mod crowd;
 #[cfg(test)]
+#[path = "../it/holders.rs"]
+mod holders;
+#[cfg(test)]
+#[path = "../it/members.rs"]
+mod members;
+#[cfg(test)]
 mod processes;

@@ -4,20 +4,21 @@
 //! items and the log must all say the same, whatever the members were told; and what they were told must be true.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::io::{BufRead as _, BufReader, Write as _, stderr, stdin};
-use std::process::{Child, Command, Stdio};
+use std::io::{BufRead as _, Write as _, stdin};
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread;
 use std::time::Duration;
 
 use brainy::{
-    Brainy, Clock as _, Entropy as _, Error, Freshness, ItemFilter, Metadata, Metric, Mode, NounDraft, NounId, OpId, Resolution,
-    SequenceNumber, TypeName, Version,
+    Brainy, Clock as _, Error, Freshness, ItemFilter, Metadata, Metric, Mode, NounDraft, NounId, OpId, Resolution, SequenceNumber,
+    TypeName, Version,
 };
-use brainy_core::{OsEntropy, SystemClock};
+use brainy_core::SystemClock;
 use futures_executor::block_on;
 use serde_json::{Value, json};
+
+use crate::members::{self, Chance, Heard, Life, SILENCE};
 
 /// The variable that makes a process a member: its number, its life, how many commits it still has to make, the seed and the store.
 const ROLE: &str = "BRAINY_TEST_MEMBER";
@@ -27,8 +28,6 @@ const SHARED: usize = 48;
 const THREADS: usize = 4;
 /// Tries for one commit.
 const TRIES: usize = 10_000;
-/// Longest silence of all members together.
-const SILENCE: Duration = Duration::from_secs(120);
 /// Longest pause after a lost race.
 const PAUSE: Duration = Duration::from_millis(10);
 
@@ -84,10 +83,8 @@ impl Said {
     }
 }
 
-/// Standard error is not captured by the harness of a single test run with `--nocapture`, and nothing else writes there.
 fn say(said: &Said) {
-    // In one piece: a process that is killed may leave half a line, not a mixed one.
-    stderr().lock().write_all(format!("{}\n", said.line()).as_bytes()).expect("the parent listens");
+    members::say(&said.line());
 }
 
 fn shared(item: usize) -> NounId {
@@ -100,19 +97,6 @@ fn own(member: usize, attempt: u64) -> NounId {
 
 fn draft(id: NounId, kind: &str, metadata: &Value) -> NounDraft {
     NounDraft::new(id, TypeName::new(kind).unwrap()).with_metadata(Metadata::from_value(metadata).unwrap())
-}
-
-/// SplitMix64.
-struct Chance(u64);
-
-impl Chance {
-    fn below(&mut self, bound: u64) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut mixed = self.0;
-        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        (mixed ^ (mixed >> 31)) % bound
-    }
 }
 
 struct Member {
@@ -224,20 +208,6 @@ struct Attempt {
     outcome: Option<Option<Version>>,
 }
 
-struct Life {
-    child: Child,
-    number: usize,
-    ended: bool,
-}
-
-impl Drop for Life {
-    fn drop(&mut self) {
-        // A test that fails must leave no process behind; one that is gone already is as good.
-        drop(self.child.kill());
-        drop(self.child.wait());
-    }
-}
-
 struct Parent<'a> {
     url: &'a str,
     test: &'a str,
@@ -248,14 +218,12 @@ struct Parent<'a> {
     /// After how many commits each member is killed next, the last first.
     kills: Vec<Vec<usize>>,
     killed_in_flight: usize,
-    sender: Sender<(usize, usize, Option<Said>)>,
+    sender: Sender<Heard<Said>>,
 }
 
 /// Lets the crowd loose on a new store at `url` and checks that nothing was lost or doubled. `test` is the name of the test that calls [`live_if_member`].
 pub(crate) fn run(url: &str, test: &str, crowd: Crowd) {
-    let mut bytes = [0; 8];
-    OsEntropy.fill(&mut bytes);
-    let seed = std::env::var("BRAINY_TEST_SEED").map_or(u64::from_le_bytes(bytes) >> 16, |seed| seed.parse().unwrap());
+    let seed = members::seed();
     println!("{crowd:?} at {url}, BRAINY_TEST_SEED={seed}");
     let db = block_on(Brainy::builder(url).dimension(2).metric(Metric::L2).mode(Mode::WriteOnly).follow(false).create()).unwrap();
     let (sender, events) = channel();
@@ -285,17 +253,7 @@ impl Parent<'_> {
         let attempts = of_member().next_back().map_or(0, |((_, attempt), _)| attempt + 1);
         let wanted = self.crowd.commits - of_member().filter(|(_, attempt)| matches!(attempt.outcome, Some(Some(_)))).count();
         let role = format!("{member} {attempts} {wanted} {} {}", self.seed, self.url);
-        let mut child = Command::new(std::env::current_exe().unwrap())
-            .args(["--exact", self.test, "--nocapture", "--test-threads=1"])
-            .env(ROLE, role)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::null())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let lines = BufReader::new(child.stderr.take().unwrap());
-        let sender = self.sender.clone();
-        thread::spawn(move || listen_to(member, life, lines, &sender));
+        let mut life = Life::start((ROLE, &role), self.test, member, life, Said::read, &self.sender);
         let in_flight = of_member().filter(|(_, attempt)| attempt.outcome.is_none());
         let mut orders = String::new();
         for ((_, attempt), noted) in in_flight {
@@ -304,11 +262,11 @@ impl Parent<'_> {
             }
         }
         // An empty line ends what is to be resolved; the pipe stays open as long as the life may last.
-        child.stdin.as_mut().unwrap().write_all(format!("{orders}\n").as_bytes()).unwrap();
-        Life { child, number: life, ended: false }
+        life.child.stdin.as_mut().unwrap().write_all(format!("{orders}\n").as_bytes()).unwrap();
+        life
     }
 
-    fn listen(&mut self, events: &Receiver<(usize, usize, Option<Said>)>) {
+    fn listen(&mut self, events: &Receiver<Heard<Said>>) {
         while self.lives.iter().any(|life| !life.ended) {
             let (member, life, said) = events.recv_timeout(SILENCE).expect("no member said anything for too long");
             assert_eq!(life, self.lives[member].number, "a life that was over says {said:?}");
@@ -360,21 +318,6 @@ impl Parent<'_> {
         self.killed_in_flight += in_flight.count();
         self.lives[member] = self.start(member, life + 1);
     }
-}
-
-fn listen_to(member: usize, life: usize, mut lines: impl std::io::BufRead, sender: &Sender<(usize, usize, Option<Said>)>) {
-    let mut text = Vec::new();
-    // Half a line was not said.
-    while lines.read_until(b'\n', &mut text).is_ok() && text.last() == Some(&b'\n') {
-        let line = String::from_utf8_lossy(&text);
-        match Said::read(line.trim_end()) {
-            Some(said) => drop(sender.send((member, life, Some(said)))),
-            None => println!("member {member}: {}", line.trim_end()),
-        }
-        text.clear();
-    }
-    // The parent may be gone already, by a failed check.
-    drop(sender.send((member, life, None)));
 }
 
 fn check(db: &Brainy, url: &str, journal: &BTreeMap<(usize, u64), Attempt>, crowd: Crowd) {

@@ -10,10 +10,16 @@ mod costs;
 mod crowd;
 mod first_day;
 mod freshness;
+#[cfg(test)]
+#[cfg(unix)]
+mod holders;
 mod hostile;
 mod incumbent;
 mod limits;
 mod locks;
+#[cfg(test)]
+#[cfg(unix)]
+mod members;
 mod modes;
 #[cfg(unix)]
 mod processes;
