@@ -34,7 +34,7 @@ pub(crate) async fn run(args: CollectArgs, output: &mut Output) -> Result<(), Fa
         let report = collector.round().await?;
         print(&report, output)?;
         let Some(next) = report.next.filter(|_| args.wait && round < MOST_ROUNDS) else { break };
-        // Nothing else goes on in this process.
+        #[expect(clippy::disallowed_methods, reason = "the command waits for real time to pass, and nothing else goes on in its process")]
         std::thread::sleep(next);
     }
     db.close(CLOSING).await;

@@ -6,7 +6,7 @@ use brainy_testkit::ManualClock;
 use futures_util::future::join;
 
 use super::*;
-use crate::apply::{LoadedBatch, apply};
+use crate::apply::{COMPACTOR, LoadedBatch, apply};
 use crate::batch::{self, Batch, Contents, Transaction};
 use crate::descriptor::Constants;
 use crate::environment::Environment;

@@ -2,7 +2,9 @@ use brainy_core::SetHash;
 use brainy_storage::Key;
 
 use super::*;
+use crate::Bucket;
 use crate::accounts::{Accounts, Command, Kind};
+use crate::collecting;
 use crate::domain::{Bank, Domain};
 use crate::history::Resolved;
 use crate::random::Random;
@@ -27,7 +29,8 @@ fn calm() -> (Events, Reference<Accounts>, Witness, Rules) {
 fn broken(change: impl FnOnce(&mut Events, &mut Reference<Accounts>, &mut Witness)) -> BTreeSet<&'static str> {
     let (mut events, mut reference, mut witness, rules) = calm();
     change(&mut events, &mut reference, &mut witness);
-    check(&events, &reference, &witness, rules).into_iter().map(|violation| violation.property).collect()
+    let collected = collecting::check(&witness, &reference, &Bucket::default(), &Shape::fixed().constants, None);
+    check(&events, &reference, &witness, rules).into_iter().chain(collected).map(|violation| violation.property).collect()
 }
 
 /// The first call that was acknowledged.
@@ -99,7 +102,7 @@ fn each_promise_that_is_broken_in_a_history_is_named() {
         events.looks.push(look);
     });
     has(books, "P5", "another bookkeeping");
-    has(broken(|_, _, witness| witness.created_twice.push(1)), "P8", "a slot created twice");
+    has(broken(|_, _, witness| witness.created_again.push((1, Duration::ZERO))), "P8", "a slot created twice");
     let late = broken(|_, _, witness| {
         let key = Key::new(format!("inbox/{:020}/{:032x}/{:020}", 0, 7, 1)).expect("digits make a key");
         witness.intents.push(SeenIntent { key, tail: 0, readable: true });

@@ -15,11 +15,11 @@ use super::super::helping::book::{Formed, Library, Log, SlotSent, What};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in super::super) enum NamedBy {
     /// By token and build.
-    ByBuild,
+    Build,
     /// By what is in them: all builders make the same (an earlier text).
-    ByContent,
+    Content,
     /// So, and who finds it there does not upload it.
-    ByContentOnce,
+    ContentOnce,
 }
 
 /// The bounds.
@@ -125,7 +125,7 @@ impl Builders {
         Self {
             builders,
             collectors,
-            naming: NamedBy::ByBuild,
+            naming: NamedBy::Build,
             late: 1,
             claims: 1,
             lists_first: false,
@@ -136,7 +136,7 @@ impl Builders {
     }
 
     fn segment_of(&self, builder: u8) -> u8 {
-        if self.naming == NamedBy::ByBuild { builder } else { 0 }
+        if self.naming == NamedBy::Build { builder } else { 0 }
     }
 
     fn append(&self, log: &Log, writer: u8, wseq: u8, what: What) -> Log {
@@ -259,7 +259,7 @@ impl Case for Builders {
             Step::Upload(b) => {
                 let (name, token) = (self.segment_of(b), world.builders[usize::from(b)].token);
                 let there = world.segments.contains(&name);
-                if !(there && self.naming == NamedBy::ByContentOnce) {
+                if !(there && self.naming == NamedBy::ContentOnce) {
                     after.segments.insert(name);
                 }
                 if world.uploader[usize::from(name)] == 0 {

@@ -76,10 +76,10 @@ pub(super) fn runs() -> Vec<Run> {
     let variant = |name: &str, case: Builders| Run::new("t", name, case, ALL).breaking(&["P8"]).sliced(true);
     let named = |naming| Builders { naming, looks_again: true, ..Builders::new(2, 1) };
     runs.push(variant("segments: the state is read after the listing", Builders { lists_first: true, ..Builders::new(2, 1) }));
-    runs.push(variant("segments: named by content", named(NamedBy::ByContent)));
-    runs.push(variant("segments: named by content, upload skipped", named(NamedBy::ByContentOnce)));
+    runs.push(variant("segments: named by content", named(NamedBy::Content)));
+    runs.push(variant("segments: named by content, upload skipped", named(NamedBy::ContentOnce)));
     let aged = |naming| Builders { mutant: Some(Mutant::SegmentsByAge), ..named(naming) };
-    runs.push(variant("segments: by age, looked at again", aged(NamedBy::ByBuild)));
+    runs.push(variant("segments: by age, looked at again", aged(NamedBy::Build)));
 
     runs.push(Run::new("t", "leftovers: 1 writer x 2, H=1", Leftovers::new(1, 2, 1), ALL).sliced(true));
     runs.push(Run::new("t", "leftovers: 1 writer x 2, one late, H=1", Leftovers { late: 1, ..Leftovers::new(1, 2, 1) }, ALL));
