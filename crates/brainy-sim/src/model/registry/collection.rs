@@ -44,9 +44,11 @@ pub(super) fn runs() -> Vec<Run> {
     let breaks =
         |mutant, case: Trunc, properties| Run::broken("t", mutant, Trunc { mutant: Some(mutant), ..case }, ALL, properties).sliced(true);
     runs.push(breaks(Mutant::SkipBoundary, Trunc::new(&[writer]), &["P1"]));
-    runs.push(breaks(Mutant::SkipBoundary, within(2, Trunc::new(&helped)), &["P1"]));
+    let carried = breaks(Mutant::SkipBoundary, within(2, Trunc::new(&helped)), &["P1"]);
+    runs.push(Run { name: format!("{}, helped by who stalled", carried.name), ..carried });
     runs.push(breaks(Mutant::TrustNotFound, Trunc::new(&[writer]), &["P1"]));
-    runs.push(breaks(Mutant::TrustNotFound, Trunc::new(&[reader]), &["P4"]));
+    let read = breaks(Mutant::TrustNotFound, Trunc::new(&[reader]), &["P4"]);
+    runs.push(Run { name: format!("{}, by a reader", read.name), ..read });
     runs.push(breaks(Mutant::SlotConfirms, Trunc::new(&[reader]), &["P4"]));
     runs.push(breaks(Mutant::TrustLastReply, within(2, Trunc::new(&[tasks(reader), writer])), &["P4"]));
     runs.push(breaks(Mutant::DeleteToPresentBoundary, within(2, two(&[writer])), &["P1"]));
