@@ -71,13 +71,15 @@ struct Told {
 struct Belief {
     process: ProcessId,
     token: u64,
+    /// When the lock was asked for: the lease was written later.
+    asked: Duration,
     from: Duration,
     until: Duration,
 }
 
 impl std::fmt::Display for Belief {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Self { process, token, from, until } = self;
+        let Self { process, token, from, until, .. } = self;
         write!(f, "process {} with token {token} from {from:?} until {until:?}", process.0)
     }
 }
@@ -130,12 +132,12 @@ impl Locks {
         Lock::open(log, Arc::new(InLife(life.clone())), NAME, options).expect("a legal name and legal options")
     }
 
-    /// Notes for how long `guard` is believed in, from now on. `awake`: how often the machine had been suspended when it was asked for; its belief counts from then.
-    fn watch(self: &Arc<Self>, guard: &Guard, life: &Life, awake: u32) {
+    /// Notes for how long `guard` is believed in, from now on. `asked`: when it was asked for, and how often the machine had been suspended by then; its belief counts from then.
+    fn watch(self: &Arc<Self>, guard: &Guard, life: &Life, (asked, awake): (Duration, u32)) {
         let now = life.scheduler().now();
         let at = {
             let mut told = self.told();
-            told.beliefs.push(Belief { process: life.process(), token: guard.token(), from: now, until: now });
+            told.beliefs.push(Belief { process: life.process(), token: guard.token(), asked, from: now, until: now });
             told.beliefs.len() - 1
         };
         let (locks, own, mut lost) = (Arc::clone(self), life.clone(), Box::pin(guard.lost()));
@@ -169,11 +171,11 @@ async fn contend<D: Domain<Machine = Accounts>>(locks: Arc<Locks>, plan: Arc<Pla
     let (clock, mut random) = (life.clock(), life.random());
     while life.scheduler().now() < plan.until && log.closed().is_none() {
         let deadline = clock.now().after(random.between(locks.ttl / 4, locks.ttl * 4));
-        let awake = life.scheduler().standstills(life.process());
+        let asked = (life.scheduler().now(), life.scheduler().standstills(life.process()));
         let got = if random.below(4) == 0 { lock.try_acquire(deadline).await } else { lock.acquire(deadline).await };
         match got {
             Ok(guard) => {
-                locks.watch(&guard, &life, awake);
+                locks.watch(&guard, &life, asked);
                 hold(&locks, &plan, &log, &lock, guard, &life, &mut random).await;
             }
             Err(error) => fail(&locks, &plan, &life, &error, "acquiring"),
@@ -283,10 +285,10 @@ async fn last_turn<D: Domain<Machine = Accounts>>(
     let clock = life.clock();
     let deadline = clock.now().after(RECOVERY);
     loop {
-        let awake = life.scheduler().standstills(life.process());
+        let asked = (life.scheduler().now(), life.scheduler().standstills(life.process()));
         match lock.acquire(deadline).await {
             Ok(guard) => {
-                locks.watch(&guard, life, awake);
+                locks.watch(&guard, life, asked);
                 let wrote = update(locks, plan, log, lock, &guard, life).await;
                 if let Err(error) = guard.release(deadline).await {
                     locks.complain(format!("process {} cannot release although nothing goes wrong any more: {error}", life.process().0));

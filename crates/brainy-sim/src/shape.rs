@@ -175,7 +175,11 @@ impl Shape {
     /// More writers than a log has room for, without a pause: they live by being carried.
     fn crowd(random: &mut Random) -> Self {
         // Few faults but those of intents: a writer that waits for a lost reply crowds nobody.
-        let faults = Faults::all(200).of(&[KeyKind::Inbox], &[Fault::Late, Fault::ConflictAlone], 30_000);
+        let faults = Faults::all(200).of(&[KeyKind::Inbox], &[Fault::Late, Fault::ConflictAlone], 30_000).of(
+            &[KeyKind::Log],
+            &[Fault::ConflictRival, Fault::RefusedRival],
+            3_000,
+        );
         let mut shape = Self {
             processes: 8 + random.below(5),
             until: random.between(Duration::from_secs(20), Duration::from_secs(30)),
@@ -217,6 +221,7 @@ impl Shape {
             .on(&[KeyKind::Pin], 18_000)
             .of(&rare, &[Fault::Late, Fault::ConflictAlone], 40_000)
             .of(&rare, &[Fault::Suspend], 9_000)
+            .of(&[KeyKind::Pin], &[Fault::Suspend], 18_000)
             .of(&[KeyKind::Pin, KeyKind::Blob], &[Fault::ShortPage], 120_000)
             .of(&[KeyKind::Inbox], &[Fault::Late, Fault::ConflictAlone], 40_000)
             .of(&[KeyKind::Inbox], &of_processes, 4_000)

@@ -113,19 +113,19 @@ async fn act(locks: &Arc<Locks>, life: &Life, environment: Environment, part: Pa
     match part {
         Part::Hold => {
             let guard = lock.try_acquire(within(END)).await.map_err(text)?;
-            locks.watch(&guard, life, 0);
+            locks.watch(&guard, life, (life.scheduler().now(), 0));
             before(&clock, within(TTL * 6), guard.lost()).await;
         }
         Part::Release => {
             let guard = lock.try_acquire(within(END)).await.map_err(text)?;
-            locks.watch(&guard, life, 0);
+            locks.watch(&guard, life, (life.scheduler().now(), 0));
             // The other one waits for it by now.
             clock.sleep(SECOND.mul_f64(0.4)).await;
             guard.release(within(END)).await.map_err(text)?;
         }
         Part::Wait => {
             let guard = lock.acquire(within(TTL * 4)).await.map_err(text)?;
-            locks.watch(&guard, life, 0);
+            locks.watch(&guard, life, (life.scheduler().now(), 0));
             clock.sleep(TTL).await;
             guard.release(within(END)).await.map_err(text)?;
         }
