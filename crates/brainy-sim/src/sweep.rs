@@ -19,7 +19,7 @@ const TWICE: u64 = 16;
 /// Of one seed so many violations at most are kept: the first tell, the rest follow from them.
 const KEPT: usize = 8;
 /// So many seeds at most are tried to kill one mutant.
-pub const SEEDS_PER_MUTANT: u64 = 500;
+pub const SEEDS_PER_MUTANT: u64 = 3_000;
 
 /// One seed and one promise it broke.
 #[derive(Clone, Debug)]
