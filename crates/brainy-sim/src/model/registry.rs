@@ -153,7 +153,7 @@ fn helping_broken() -> Vec<Run> {
         (Mutant::AcknowledgeByPresence, late.clone(), &["P1"]),
         (Mutant::RejectOnLostReply, late.clone(), &["P2"]),
         (Mutant::NewNumberAfterDoubt, Helping { late: 1, ..Helping::new(&[&[Add], &[Add]], 1, 100) }, &["P1", "P9"]),
-        (Mutant::ApplyOutOfTurn, Helping { late: 1, ..Helping::new(&[&[Add], &[Add]], 1, 100) }, &["P1"]),
+        (Mutant::ApplyOutOfTurn, Helping { late: 1, ..Helping::new(&[&[Add], &[Add]], 1, 100) }, &["P1", "P9"]),
         (Mutant::RejectedKeepsNumber, deletes, &["P2", "P9"]),
         (Mutant::ApplyStale, Helping { late: 1, ..Helping::new(&[&[Put], &[Add, Add]], 1, 1) }, &["P2"]),
         (Mutant::IgnoreCancellation, resolves.clone(), &["P2"]),

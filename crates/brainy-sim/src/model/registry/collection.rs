@@ -6,7 +6,7 @@ use brainy_coordination::internals::Mutant;
 use super::super::orphans::{Builders, Leftovers, NamedBy};
 use super::super::pins::Pins;
 use super::super::truncation::{Role, Trunc};
-use super::{ALL, Run, WALKS};
+use super::{ALL, Expected, Run, WALKS};
 
 /// Every run of it.
 pub(super) fn runs() -> Vec<Run> {
@@ -46,9 +46,10 @@ pub(super) fn runs() -> Vec<Run> {
     runs.push(breaks(Mutant::SkipBoundary, Trunc::new(&[writer]), &["P1"]));
     let carried = breaks(Mutant::SkipBoundary, within(2, Trunc::new(&helped)), &["P1"]);
     runs.push(Run { name: format!("{}, helped by who stalled", carried.name), ..carried });
-    runs.push(breaks(Mutant::TrustNotFound, Trunc::new(&[writer]), &["P1"]));
-    let read = breaks(Mutant::TrustNotFound, Trunc::new(&[reader]), &["P4"]);
-    runs.push(Run { name: format!("{}, by a reader", read.name), ..read });
+    runs.push(breaks(Mutant::TrustNotFound, Trunc::new(&[reader]), &["P4"]));
+    // Decision 0030: a 404 confirms nothing, so what a writer creates on the strength of one is looked after all the same.
+    let written = breaks(Mutant::TrustNotFound, Trunc::new(&[writer]), &[]);
+    runs.push(Run { name: format!("{}, by a writer", written.name), expected: Expected::Holds, ..written });
     runs.push(breaks(Mutant::SlotConfirms, Trunc::new(&[reader]), &["P4"]));
     runs.push(breaks(Mutant::TrustLastReply, within(2, Trunc::new(&[tasks(reader), writer])), &["P4"]));
     runs.push(breaks(Mutant::DeleteToPresentBoundary, within(2, two(&[writer])), &["P1"]));
