@@ -6,6 +6,7 @@
 mod bound;
 mod case;
 mod helping;
+mod lease;
 mod naming;
 mod orphans;
 mod pins;

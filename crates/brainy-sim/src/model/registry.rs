@@ -1,6 +1,7 @@
 //! Every run of the model: what is looked at, how far, and what must come of it.
 
 mod collection;
+mod leases;
 
 use brainy_coordination::internals::Mutant;
 
@@ -86,7 +87,10 @@ const WALKS: Effort = Effort::Walks { steps: 3_000_000, longest: 200, seed: 1 };
 
 /// Every run.
 pub fn runs() -> Vec<Run> {
-    [helping(), helping_broken(), bound(), bound_broken(), naming(), naming_broken(), collection::runs()].into_iter().flatten().collect()
+    [helping(), helping_broken(), bound(), bound_broken(), naming(), naming_broken(), leases::runs(), collection::runs()]
+        .into_iter()
+        .flatten()
+        .collect()
 }
 
 fn helping() -> Vec<Run> {
