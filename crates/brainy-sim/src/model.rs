@@ -1,7 +1,7 @@
 //! The protocols as models that call the decisions that ship, looked through state by state.
 //!
 //! A group is one file with one [`Case`]: its bounds, its state, its steps, and which promise a state breaks. What a process decides comes from
-//! `brainy_coordination::internals`; a group adds the store, the network and the faults around it. [`registry`] lists every run.
+//! `brainy_coordination::internals`; a group adds the store, the network and the faults around it. `registry` lists every run.
 
 mod bound;
 mod case;
