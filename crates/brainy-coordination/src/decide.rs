@@ -11,6 +11,7 @@ use crate::token::OpId;
 
 /// How a batch was decided.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "simulation", derive(Hash))]
 pub enum Decided {
     /// Applied in this slot.
     Applied { slot: u64, first_ordinal: u32, decision: Decision },
@@ -78,33 +79,48 @@ pub fn tell(state: &LogState, op: OpId) -> Told {
 
 /// The own batch in play, and how it was decided, noted in the very slot that decides it: the state may forget it later.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "simulation", derive(Hash))]
 pub struct Watch {
-    pub op: OpId,
-    pub decided: Option<Decided>,
+    op: OpId,
+    /// How, and after which slot that was noted.
+    decided: Option<(Decided, u64)>,
 }
 
 impl Watch {
     /// Of this operation's batch, from here on.
     pub fn new(state: &LogState, op: OpId) -> Self {
-        Self { op, decided: decision_of(state, op) }
+        let mut watch = Self { op, decided: None };
+        watch.note(state);
+        watch
+    }
+
+    /// How the batch was decided, if it was. It counts once every slot up to the position is vouched for.
+    pub const fn decided(&self) -> Option<&Decided> {
+        match &self.decided {
+            Some((decided, _)) => Some(decided),
+            None => None,
+        }
     }
 
     /// Looks after one more slot.
     pub fn note(&mut self, state: &LogState) {
         if self.decided.is_none() {
-            self.decided = decision_of(state, self.op);
+            self.decided = decision_of(state, self.op).map(|decided| (decided, state.position));
         }
     }
 
-    /// Looks after a jump: slots were left out, and what one of them decided the state may have forgotten since.
-    pub fn note_after_jump(&mut self, state: &LogState) {
+    /// Looks after a jump from a position that was vouched for up to `trusted`: slots were left out, and what one of them decided the state may have forgotten since.
+    pub fn note_after_jump(&mut self, state: &LogState, trusted: u64) {
+        // INV-9: what a slot beyond that decided, a ghost may have decided.
+        self.decided.take_if(|(_, noted)| *noted > trusted && !broken!(DecisionOutlivesJump));
         if self.decided.is_none() {
-            self.decided = match tell(state, self.op) {
+            let decided = match tell(state, self.op) {
                 Told::Decided(decided) => Some(decided),
                 Told::Stale => Some(Decided::Stale),
                 Told::InSlots | Told::Outside => Some(Decided::Untold),
                 Told::Open => None,
             };
+            self.decided = decided.map(|decided| (decided, state.position));
         }
     }
 }

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 /// What became of one transaction. It is a function of the log alone, equal on every instance, and part of the replicated state.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "simulation", derive(Hash))]
 pub enum Verdict {
     /// It took effect; so many items changed (0: it found everything as it wanted it).
     Effective {
@@ -25,6 +26,7 @@ impl Verdict {
 
 /// Why a transaction changed nothing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "simulation", derive(Hash))]
 pub struct Rejection {
     /// Which of its operations could not be done, from 0 in the transaction's own order.
     pub operation: u32,

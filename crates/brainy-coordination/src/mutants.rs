@@ -152,6 +152,8 @@ mod switches {
         SlotConfirms,
         /// Of several replies, the one that is taken last stands for all.
         TrustLastReply,
+        /// What an unconfirmed slot said of the own batch counts after the state was loaded anew.
+        DecisionOutlivesJump,
         /// A snapshot leaves out who committed what last.
         SnapshotWithoutWriters,
         /// Whoever writes `ctl/head` writes what it wants, whatever is there.

@@ -14,6 +14,7 @@ use crate::mutants::broken;
 
 /// How a writer's newest number was decided.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "simulation", derive(Hash))]
 pub enum Decision {
     /// The batch was applied; one verdict a transaction.
     Applied(Vec<Verdict>),

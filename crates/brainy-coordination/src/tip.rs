@@ -281,14 +281,14 @@ impl Tip {
         }
         self.diverged = self.diverged.filter(|(seq, _)| *seq > state.position);
         (self.newest, self.anchor) = (None, None);
-        self.trusted = state.position;
+        let trusted = std::mem::replace(&mut self.trusted, state.position);
         self.unsettled = false;
         self.hashes = VecDeque::from([state.slot_hash]);
         self.summaries = VecDeque::from([(state.position, summary, state.digest())]);
         self.recent.clear();
         self.state = state;
         if let Some(watched) = &mut self.watched {
-            watched.note_after_jump(&self.state);
+            watched.note_after_jump(&self.state, trusted);
         }
         self.torn = false;
         Ok(())
@@ -340,7 +340,7 @@ impl Tip {
 
     /// How the watched batch was decided, if it was.
     pub(crate) fn decision(&self) -> Option<&Decided> {
-        self.watched.as_ref().and_then(|watched| watched.decided.as_ref())
+        self.watched.as_ref().and_then(Watch::decided)
     }
 }
 

@@ -133,6 +133,12 @@ pub(crate) fn run_seed(seed: u64, random: &mut Random, settings: Settings, conne
     }
     let gone = std::mem::take(&mut *lock(&gone));
     let mut witness = wire.witness();
+    for (number, before) in &gone {
+        // A create that was sent again after the bucket went back made the same slot: it was there from the first time on.
+        if let Some(again) = witness.slots.get_mut(number).filter(|again| again.bytes == before.bytes) {
+            again.at = again.at.min(before.at);
+        }
+    }
     let (slots, mut events) = (witness.slots.len() as u64, std::mem::take(&mut *world.history.events()));
     // What is left is what a newcomer would read: gap-free from the first slot on, each naming the one before.
     let left = reference::chain_end(&witness);

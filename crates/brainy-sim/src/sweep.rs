@@ -132,7 +132,7 @@ pub struct Verdict {
     pub tried: u64,
 }
 
-/// Breaks each rule in turn and runs [`scenarios`], then seeds from `from` on, until a checker names a promise. A panic or a run without end does not count.
+/// Breaks each rule in turn and runs [`scenarios`], then the seeds of past failures, then those from `from` on, until a checker names a promise. A panic or a run without end does not count.
 pub fn mutants(from: u64, threads: usize, connect: &Connect, chosen: &[Mutant]) -> Vec<Verdict> {
     let (next, verdicts) = (AtomicU64::new(0), Mutex::new(Vec::new()));
     std::thread::scope(|scope| {
@@ -161,7 +161,7 @@ fn kill(mutant: Mutant, from: u64, connect: &Connect) -> Verdict {
         Mutant::set(None);
         return verdict;
     }
-    for seed in from..from + SEEDS_PER_MUTANT {
+    for seed in regressions().into_iter().chain(from..from + SEEDS_PER_MUTANT) {
         verdict.tried += 1;
         let report = catch_unwind(AssertUnwindSafe(|| run_seed(seed, Settings::default(), connect)));
         let named = report.ok().and_then(|report| report.violations.into_iter().filter(Violation::is_named).min_by_key(Violation::number));

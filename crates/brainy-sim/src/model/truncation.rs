@@ -118,6 +118,7 @@ impl Trunc {
             tail: None,
             doubtful: false,
             play: None,
+            watch: None,
             posted: false,
             held: None,
             turn: 0,

@@ -324,7 +324,8 @@ impl Helping {
         let Some(formed) = process.play else { return };
         let state = world.log.at(process.at).state();
         let (_, op) = self.library.batch(formed, &self.deeds());
-        let Some(decided) = Watch::new(state, op).decided else { return };
+        let watch = Watch::new(state, op);
+        let Some(decided) = watch.decided().cloned() else { return };
         let answer = answer_of(op, &decided);
         let process = &mut world.processes[index];
         process.writing = process.writing.and_then(|writing| {

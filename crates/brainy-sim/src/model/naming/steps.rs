@@ -310,13 +310,13 @@ impl Naming {
     fn look(&self, world: &mut World, index: usize, each: bool) {
         let process = world.processes[index];
         let (Some(play), Some(lag)) = (process.play, process.lag) else { return };
-        let mut watch = Watch { op: play.op(), decided: None };
-        if each {
-            watch.note(world.at(lag));
-        } else {
-            watch.note_after_jump(world.at(lag));
+        let state = world.at(lag);
+        let mut watch = Watch::new(state, play.op());
+        if !each {
+            // Where it stood before, nothing was decided.
+            watch.note_after_jump(state, state.position.saturating_sub(1));
         }
-        let Some(decided) = watch.decided else { return };
+        let Some(decided) = watch.decided().cloned() else { return };
         let process = &mut world.processes[index];
         process.writing = process.writing.and_then(|writing| {
             let after = writing.identity().after(play.wseq.into(), &decided)?;

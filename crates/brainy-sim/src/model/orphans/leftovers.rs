@@ -166,7 +166,7 @@ impl Leftovers {
         let (_, op) = self.library.batch(formed, &Self::deeds());
         let mut watch = Watch::new(log.at(formed.base).state(), op);
         (formed.base + 1..=log.len()).for_each(|position| watch.note(log.at(position).state()));
-        watch.decided
+        watch.decided().cloned()
     }
 
     fn learn(&self, world: &mut World, index: usize) -> Option<()> {

@@ -52,6 +52,7 @@ pub(super) fn runs() -> Vec<Run> {
     runs.push(Run { name: format!("{}, by a writer", written.name), expected: Expected::Holds, ..written });
     runs.push(breaks(Mutant::SlotConfirms, Trunc::new(&[reader]), &["P4"]));
     runs.push(breaks(Mutant::TrustLastReply, within(2, Trunc::new(&[tasks(reader), writer])), &["P4"]));
+    runs.push(breaks(Mutant::DecisionOutlivesJump, within(2, late(&[writer])), &["P1"]));
     runs.push(breaks(Mutant::DeleteToPresentBoundary, within(2, two(&[writer])), &["P1"]));
     runs.push(breaks(Mutant::DeleteWithoutGrace, Trunc::new(&[writer]), &["P1"]));
     runs.push(breaks(Mutant::HeadGoesBack, Trunc { slow_collectors: true, ..two(&[writer]) }, &["P1", "P8"]));

@@ -1,6 +1,6 @@
 //! What there is: slots, the head, processes, collectors.
 
-use brainy_coordination::internals::{Bounds, Confirmation, ManifestName, Sighting};
+use brainy_coordination::internals::{Bounds, Confirmation, ManifestName, Sighting, Watch};
 use brainy_core::ContentHash;
 use brainy_storage::StoreTime;
 
@@ -50,6 +50,8 @@ pub(super) struct Process {
     pub(super) tail: Option<u8>,
     pub(super) doubtful: bool,
     pub(super) play: Option<Formed>,
+    /// What it noted of that batch, slot by slot.
+    pub(super) watch: Option<Box<Watch>>,
     pub(super) posted: bool,
     /// Another's batch that it found in the inbox.
     pub(super) held: Option<Formed>,
@@ -64,6 +66,14 @@ pub(super) struct Process {
 }
 
 impl Process {
+    /// It applied slots up to there.
+    pub(super) fn advance(&mut self, to: Log) {
+        self.at = to;
+        if let Some(watch) = &mut self.watch {
+            watch.note(self.at.state());
+        }
+    }
+
     pub(super) fn is_firm(&self) -> bool {
         self.trusted == self.at.len() && self.needs == Needs::Nothing
     }

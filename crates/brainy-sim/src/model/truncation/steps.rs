@@ -210,7 +210,10 @@ impl Trunc {
                 let process = &mut world.processes[usize::from(p)];
                 let Needs::Loading(seq, at) = process.needs else { return };
                 process.at = world.truth.at(seq).clone();
-                process.trusted = seq;
+                let trusted = std::mem::replace(&mut process.trusted, seq);
+                if let Some(watch) = &mut process.watch {
+                    watch.note_after_jump(process.at.state(), trusted.into());
+                }
                 process.needs = Needs::Nothing;
                 process.confirmation.confirm(at);
                 process.doubtful = role.works > 0;
@@ -319,7 +322,7 @@ impl Trunc {
         let process = &mut world.processes[index];
         match reply {
             Reply::Found(slot) if *slot.at(next - 1) == process.at => {
-                process.at = slot;
+                process.advance(slot);
                 match winner {
                     false => process.confirmation.rest_on(at),
                     true if process.confirmation.take(at, false) => self.trust(world, index),
@@ -350,7 +353,10 @@ impl Trunc {
         if process.play.is_none() && process.turn < works {
             process.turn += 1;
             let turn = process.turn;
-            process.play = Some(Formed { base: process.at.len(), writer, wseq: turn, what: What::Work(writer * 8 + turn) });
+            let formed = Formed { base: process.at.len(), writer, wseq: turn, what: What::Work(writer * 8 + turn) };
+            let (_, op) = self.library.batch(formed, &Self::deeds());
+            process.play = Some(formed);
+            process.watch = Some(Box::new(Watch::new(process.at.state(), op)));
         }
         process.play
     }
@@ -379,7 +385,7 @@ impl Trunc {
     fn created(&self, world: &mut World, index: usize, slot: &Log, at: Option<StoreTime>) {
         let process = &mut world.processes[index];
         if process.at == *slot.at(slot.len() - 1) {
-            process.at = slot.clone();
+            process.advance(slot.clone());
         } else if process.is_firm() {
             return;
         }
@@ -405,8 +411,8 @@ impl Trunc {
         }
         let Some(formed) = process.play else { return };
         let (_, op) = self.library.batch(formed, &Self::deeds());
-        let Some(decided) = Watch::new(process.at.state(), op).decided else { return };
-        process.play = None;
+        let Some(decided) = process.watch.as_ref().and_then(|watch| watch.decided().cloned()) else { return };
+        (process.play, process.watch) = (None, None);
         process.posted = false;
         process.gone = process.turn == role.works && !role.answers && !role.carries;
         if process.gone {
