@@ -393,7 +393,7 @@ impl<'a, M: StateMachine> Committer<'a, M> {
 
     /// The tip. What goes on beside goes on meanwhile: a listing may wait for the tip too, and would keep it from everybody if it were told that it is its turn
     /// and not run.
-    async fn tip(&mut self) -> futures_util::lock::MutexGuard<'a, crate::tip::Tip> {
+    async fn tip(&mut self) -> tokio::sync::MutexGuard<'a, crate::tip::Tip> {
         let shared = self.shared;
         self.beside(shared.tip.lock()).await
     }

@@ -29,6 +29,8 @@ use crate::wake::WakeSource;
 const MOST_TRANSACTION_BYTES: usize = brainy_core::MAX_TRANSACTION_BYTES + (64 << 10);
 /// How often `close` looks whether everything is decided.
 const CLOSE_INTERVAL: Duration = Duration::from_millis(2);
+/// So often a look at the tail is sent beside the committer, before the committer has to wait for one.
+const MOST_LOOKS_BESIDE: u32 = 3;
 
 /// How a handle behaves.
 #[derive(Clone, Debug)]
@@ -167,7 +169,7 @@ pub(crate) struct Counters {
 #[derive(Debug)]
 struct Seen {
     token: Token,
-    /// When the last confirmed look at the tail was sent.
+    /// When the last confirmed look at the tail was sent; a create that succeeded is one, too.
     confirmed: Option<Moment>,
     failed: Option<Error>,
 }
@@ -177,7 +179,10 @@ pub(crate) struct Shared<M> {
     pub(crate) reader: Reader<M>,
     pub(crate) descriptor: Descriptor,
     pub(crate) options: LogOptions,
-    pub(crate) tip: futures_util::lock::Mutex<Tip>,
+    /// Whoever waits for it gets it in turn: readers who ask without end must not keep the committer from it.
+    pub(crate) tip: tokio::sync::Mutex<Tip>,
+    /// Held by whoever looks at the tail for everybody who waits, without the tip.
+    looking: tokio::sync::Mutex<()>,
     pub(crate) queue: Queue,
     pub(crate) ledger: Ledger,
     pub(crate) inbox: Inbox,
@@ -211,6 +216,16 @@ impl<M: StateMachine> Shared<M> {
         }
     }
 
+    /// A look at the tail that was sent then was confirmed.
+    pub(crate) fn note_look(&self, sent: Moment) {
+        let mut seen = lock(&self.seen);
+        seen.confirmed = seen.confirmed.max(Some(sent));
+    }
+
+    fn has_looked_since(&self, asked: Moment) -> bool {
+        lock(&self.seen).confirmed.is_some_and(|sent| sent > asked)
+    }
+
     /// The failure that somebody who asks is told.
     pub(crate) fn note_failure(&self, error: &Error) {
         *lock(&self.last_failure) = Some(error.clone());
@@ -220,7 +235,7 @@ impl<M: StateMachine> Shared<M> {
     ///
     /// # Errors
     /// [`Error::Deadline`].
-    pub(crate) async fn lock_tip(&self, deadline: Moment) -> Result<futures_util::lock::MutexGuard<'_, Tip>, Error> {
+    pub(crate) async fn lock_tip(&self, deadline: Moment) -> Result<tokio::sync::MutexGuard<'_, Tip>, Error> {
         let locked = before(&*self.reader.environment.clock, deadline, self.tip.lock()).await;
         locked.ok_or(Error::Deadline { doing: "waiting for the tail of the log" })
     }
@@ -314,7 +329,8 @@ impl<M: StateMachine> ChangeLog<M> {
             reader,
             descriptor: known.descriptor,
             options,
-            tip: futures_util::lock::Mutex::new(tip),
+            tip: tokio::sync::Mutex::new(tip),
+            looking: tokio::sync::Mutex::default(),
             queue,
             ledger: Ledger::default(),
             inbox: Inbox::default(),
@@ -518,18 +534,33 @@ impl<M: StateMachine> ChangeLog<M> {
         let clock = &self.environment().clock;
         let asked = clock.now();
         let looked = before(&**clock, deadline, async {
-            let mut tip = self.shared.tip.lock().await;
-            let shared = lock(&self.shared.seen).confirmed.is_some_and(|sent| sent > asked);
-            if !shared {
+            let _turn = self.shared.looking.lock().await;
+            let mut tries = MOST_LOOKS_BESIDE;
+            loop {
+                let next = {
+                    let tip = self.shared.tip.lock().await;
+                    if self.shared.has_looked_since(asked) {
+                        tip.check()?;
+                        return Ok(tip.token());
+                    }
+                    tip.next()
+                };
                 let sent = clock.now();
-                let result = self.shared.reader.catch_up(&mut tip, deadline).await;
+                // The committer goes on meanwhile. Where its creates leave nothing of the look but answer nobody either, it waits in the end.
+                let read = if tries > 0 { Some(self.shared.reader.read_slot(next, deadline).await?) } else { None };
+                let mut tip = self.shared.tip.lock().await;
+                if read.is_some() && tip.next() != next {
+                    tries -= 1;
+                    continue;
+                }
+                let result = self.shared.reader.catch_up_from(read, &mut tip, deadline).await;
                 self.shared.publish(&tip);
                 result?;
                 // INV-8: only a look that was sent after a caller asked answers that caller.
-                lock(&self.shared.seen).confirmed = Some(sent);
+                self.shared.note_look(sent);
+                tip.check()?;
+                return Ok(tip.token());
             }
-            tip.check()?;
-            Ok(tip.token())
         });
         looked.await.unwrap_or(Err(Error::Deadline { doing: "reading the tail of the log" }))
     }

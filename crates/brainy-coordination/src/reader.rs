@@ -65,6 +65,34 @@ impl<M: StateMachine> Reader<M> {
         self.catch_up_expecting(0, tip, deadline).await
     }
 
+    /// As [`Self::catch_up`], after the next slot was read.
+    ///
+    /// # Errors
+    /// As [`Self::catch_up`].
+    pub(crate) async fn catch_up_from(&self, next: Option<Answer<Get>>, tip: &mut Tip, deadline: Moment) -> Result<(), Error> {
+        let Some(next) = next else { return self.catch_up(tip, deadline).await.map(drop) };
+        let taken = match self.take_read(tip, next, deadline).await {
+            Ok(None) => return self.catch_up(tip, deadline).await.map(drop),
+            Ok(Some(at)) => self.confirm_tail(tip, at, deadline).await,
+            Err(error) => Err(error),
+        };
+        match taken {
+            Ok(()) => Ok(()),
+            Err(error) => {
+                Box::pin(self.recover(tip, error, deadline)).await?;
+                self.catch_up(tip, deadline).await.map(drop)
+            }
+        }
+    }
+
+    /// The slot of this number, as it is.
+    ///
+    /// # Errors
+    /// [`Error::Storage`].
+    pub(crate) async fn read_slot(&self, seq: SequenceNumber, deadline: Moment) -> Result<Answer<Get>, Error> {
+        Ok(self.environment.read(&keys::slot(seq), GetOptions::whole(), deadline).await?)
+    }
+
     /// As [`Self::catch_up`], where so many slots are likely to be there: they are asked for at once.
     ///
     /// # Errors
@@ -99,28 +127,39 @@ impl<M: StateMachine> Reader<M> {
             asked += step;
             step = asked.min(PARALLEL_READS);
         };
+        self.confirm_tail(tip, at, deadline).await
+    }
+
+    /// Makes sure that the slot behind this position, which was not there at that time, is the end of the log.
+    async fn confirm_tail(&self, tip: &mut Tip, at: Option<StoreTime>, deadline: Moment) -> Result<(), Error> {
         self.settle(tip).await?;
         self.confirm(tip, at, true, deadline).await
+    }
+
+    /// Applies the next slot, as it was read; some, with the time on the reply, if it was not there.
+    async fn take_read(&self, tip: &mut Tip, read: Answer<Get>, deadline: Moment) -> Result<Option<Option<StoreTime>>, Error> {
+        tip.check_next()?;
+        match read.value {
+            Get::Found(object) => {
+                let loaded = self.load(tip.next(), object, Some(tip), deadline).await?;
+                self.advance(tip, loaded, deadline).await?;
+                // The slots of one round are read side by side: one may have been read long after the 404 behind it.
+                tip.confirmation.rest_on(read.at);
+                Ok(None)
+            }
+            Get::Absent | Get::NotModified => Ok(Some(read.at)),
+        }
     }
 
     /// Reads the next `count` slots at once and applies those that are there; some, with the time on the reply, once one was not.
     async fn read_some(&self, tip: &mut Tip, count: usize, deadline: Moment) -> Result<Option<Option<StoreTime>>, Error> {
         let first = tip.next().get();
         let numbers = (first..first.saturating_add(count as u64)).map_while(SequenceNumber::new);
-        let mut answers = futures_util::stream::iter(numbers)
-            .map(|seq| async move { (seq, self.environment.read(&keys::slot(seq), GetOptions::whole(), deadline).await) })
-            .buffered(count);
-        while let Some((seq, answer)) = answers.next().await {
-            let answer = answer?;
-            match answer.value {
-                Get::Found(object) => {
-                    tip.check_next()?;
-                    let loaded = self.load(seq, object, Some(tip), deadline).await?;
-                    self.advance(tip, loaded, deadline).await?;
-                    // The slots of one round are read side by side: one may have been read long after the 404 behind it.
-                    tip.confirmation.rest_on(answer.at);
-                }
-                Get::Absent | Get::NotModified => return Ok(Some(answer.at)),
+        let mut answers = futures_util::stream::iter(numbers).map(|seq| self.read_slot(seq, deadline)).buffered(count);
+        while let Some(answer) = answers.next().await {
+            let absent = self.take_read(tip, answer?, deadline).await?;
+            if absent.is_some() {
+                return Ok(absent);
             }
         }
         Ok(None)

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use brainy_core::ContentHash;
 use brainy_core::codec::{self, ObjectKind};
+use brainy_core::{ContentHash, Moment};
 use brainy_storage::{Answer, Created, conditional};
 use bytes::Bytes;
 
@@ -99,7 +99,7 @@ impl<M: StateMachine> Committer<'_, M> {
         if let Some(forged) = self.forged(&created.value) {
             return Ok(Some(forged));
         }
-        self.take_reply(*ready, hash, created, looked.unwrap_or_default()).await
+        self.take_reply(*ready, hash, created, sent_at, looked.unwrap_or_default()).await
     }
 
     /// Takes in what the reply to a create says.
@@ -108,6 +108,7 @@ impl<M: StateMachine> Committer<'_, M> {
         ready: Ready<M::View>,
         hash: ContentHash,
         created: Answer<Created>,
+        sent_at: Moment,
         ahead: Ahead,
     ) -> Result<Option<Decided>, Error> {
         let shared = self.shared;
@@ -127,6 +128,8 @@ impl<M: StateMachine> Committer<'_, M> {
                 }
                 tip.install(&*shared.reader.machine, staged, &header, hash, Some(revision));
                 tip.trusted = tip.state.position;
+                // INV-8: where it took effect was the tail.
+                shared.note_look(sent_at);
                 self.own_slots += 1;
                 shared.figures.carried.fetch_add(carried, Ordering::Relaxed);
                 if carried > 0 {
@@ -301,7 +304,7 @@ impl<M: StateMachine> Committer<'_, M> {
         match created {
             Created::Rejected(_) if broken!(AcknowledgeOnConflict) => {
                 let effective = vec![Verdict::Effective { changed: 1 }; play.batch.count as usize];
-                let tip = self.shared.tip.try_lock()?;
+                let tip = self.shared.tip.try_lock().ok()?;
                 Some(Decided::Applied { slot: tip.next().get(), first_ordinal: 0, decision: Decision::Applied(effective) })
             }
             Created::Unknown(_) if broken!(RejectOnLostReply) => Some(Decided::Withdrawn(Decision::Cancelled)),

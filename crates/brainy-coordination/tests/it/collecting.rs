@@ -7,13 +7,14 @@ use brainy_coordination::{
     ChangeLog, CollectOptions, CollectReport, Collector, Constants, Environment, Error, LogOptions, Outcome, Pin, Transaction, Truncation,
     find_tail,
 };
+use brainy_core::SeededEntropy;
 use brainy_storage::{Get, GetOptions, InMemoryStore, Key, Prefix, Store};
 use brainy_testkit::ManualClock;
 use futures_util::future::{Either, select};
 
 use crate::driving::{add, commit, driven, seq, slot_key};
 use crate::register::{Change, Register};
-use crate::stores::{Cut, Last, environment, made, opened, within};
+use crate::stores::{Cut, Last, Slow, environment, made, opened, within};
 
 const GRACE: Duration = Duration::from_millis(Constants::GRACE_MS);
 const BOTH: [Truncation; 2] = [Truncation::Delete, Truncation::Tombstone];
@@ -154,6 +155,41 @@ fn inv_9_nobody_is_told_of_a_commit_in_a_collected_stretch() {
         })
         .await;
     });
+}
+
+#[test]
+fn inv_9_what_a_ghost_of_ones_own_said_is_not_told() {
+    // While the reply to its create is on its way, another task of the same handle reads the slot that was made in the collected stretch, and then learns that it was.
+    for seed in 0..20 {
+        let (store, clock, environment) = timed(Truncation::Delete, 5);
+        clock.run(async {
+            let log = opened(&environment).await;
+            let slow = Slow { inner: Arc::new(store.clone()), clock: clock.clone(), entropy: SeededEntropy::new(seed) };
+            let sleeper = opened(&crate::stores::environment(Arc::new(slow), &clock, seed)).await;
+            driven(&sleeper, async {
+                commit(&sleeper, &add(1)).await;
+                driven(&log, async {
+                    some(&log, 10).await;
+                    publish(&log).await;
+                    truncate(&log, &clock).await;
+                    let change = Change::Add("late".into(), 1).transaction(1);
+                    let committing = std::pin::pin!(commit(&sleeper, &change));
+                    let looking = std::pin::pin!(async {
+                        environment.clock.sleep(Duration::from_millis(seed)).await;
+                        loop {
+                            sleeper.refresh(within(&environment, 60)).await.unwrap();
+                        }
+                    });
+                    let Either::Left((receipt, _)) = select(committing, looking).await else { unreachable!("nobody stops looking") };
+                    assert!(receipt.version.seq.get() > 11, "INV-9: seed {seed}: {receipt:?}");
+                })
+                .await;
+                log.refresh(within(&environment, 60)).await.unwrap();
+                assert_eq!(log.machine().get("late"), 1, "seed {seed}");
+            })
+            .await;
+        });
+    }
 }
 
 async fn pin(log: &ChangeLog<Register>, seconds: u64) -> Pin {

@@ -7,7 +7,8 @@ use brainy_coordination::{Constants, Error, LogOptions, Outcome, Token, Truncati
 use brainy_core::{Clock, ContentHash, SeededEntropy, StoreId};
 use brainy_storage::{GetOptions, InMemoryStore, Key, Precondition, Store};
 use brainy_testkit::{FaultStore, Faults, Lie, LyingStore, ManualClock};
-use futures_util::future::{join, join_all};
+use futures_util::FutureExt;
+use futures_util::future::{join, join_all, join3};
 
 use crate::stores::{Slow, environment, fresh, made, opened, within};
 
@@ -43,6 +44,35 @@ fn inv_8_callers_who_come_at_once_share_looks_and_nobody_gets_one_sent_before_he
         log.refresh_older_than(Duration::from_secs(600), within(&environment, 60)).await.unwrap();
         assert!(counted.requests() > before);
     });
+}
+
+#[test]
+fn whoever_looks_without_end_keeps_nobody_from_committing() {
+    let took = [0, 1, 8].map(|readers| {
+        let (memory, clock, _) = fresh(31);
+        let slow = Slow { inner: Arc::new(memory), clock: clock.clone(), entropy: SeededEntropy::new(32) };
+        let environment = environment(Arc::new(slow), &clock, 33);
+        clock.run(async {
+            let log = opened(&environment).await;
+            let looking = join_all((0..readers).map(async |_| {
+                while log.closed().is_none() {
+                    let looked = log.refresh(within(&environment, 60)).await;
+                    assert!(looked.is_ok() || log.closed().is_some(), "{looked:?}");
+                }
+            }));
+            let committing = async {
+                let before = clock.now();
+                for _ in 0..50 {
+                    commit(&log, &add(1)).await;
+                }
+                log.stop("the test is over");
+                clock.now().since(before)
+            };
+            let (_, _, took) = join3(log.run().boxed_local(), looking.boxed_local(), committing.boxed_local()).await;
+            took
+        })
+    });
+    assert!(took[1] < took[0].mul_f64(1.25) && took[2] < took[0].mul_f64(1.25), "50 commits beside 0, 1 and 8 readers: {took:?}");
 }
 
 #[test]
