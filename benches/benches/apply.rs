@@ -46,8 +46,9 @@ fn main() {
 
 fn slot(engine: &Engine, seq: u64, payload: &[u8], written: usize) {
     let version = |ordinal| Version { epoch: Epoch::FIRST, seq: SequenceNumber::new(seq).expect("from 1"), ordinal };
-    let mut view = block_on(engine.fetch(&[payload])).expect("state in memory");
-    let verdict = Engine::apply(&mut view, Context::new(RULES, version(0), 0), payload);
+    let command = Engine::decode(payload);
+    let mut view = block_on(engine.fetch(&[&command])).expect("state in memory");
+    let verdict = Engine::apply(&mut view, Context::new(RULES, version(0), 0), &command);
     assert_eq!(verdict, Verdict::Effective { changed: u32::try_from(written).expect("few") });
     let summary = Engine::summary_of(&view);
     engine.install(view, version(1));

@@ -52,17 +52,23 @@ impl Tally {
 
 #[async_trait]
 impl StateMachine for Tally {
+    /// The length of the payload.
+    type Command = u64;
     type View = Counted;
 
-    async fn fetch(&self, _payloads: &[&[u8]]) -> Result<Counted, MachineError> {
+    fn decode(payload: &[u8]) -> u64 {
+        payload.len() as u64
+    }
+
+    async fn fetch(&self, _commands: &[&u64]) -> Result<Counted, MachineError> {
         Ok(self.counted())
     }
 
-    fn apply(view: &mut Counted, context: Context, payload: &[u8]) -> Verdict {
+    fn apply(view: &mut Counted, context: Context, bytes: &u64) -> Verdict {
         view.transactions += 1;
-        view.bytes += payload.len() as u64;
+        view.bytes += bytes;
         // Mixed, so that what is lost and what is doubled elsewhere do not cancel out.
-        let place = (context.version.seq.get() << 16 | u64::from(context.version.ordinal)) ^ payload.len() as u64;
+        let place = (context.version.seq.get() << 16 | u64::from(context.version.ordinal)) ^ bytes;
         view.places = view.places.wrapping_add(Random::new(place).number());
         Verdict::Effective { changed: 1 }
     }

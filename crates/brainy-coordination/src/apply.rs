@@ -4,12 +4,13 @@
 mod tests;
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use brainy_core::codec::CodecError;
 use brainy_core::{SequenceNumber, SetHash, Version, WriterId};
 use bytes::Bytes;
 
-use crate::batch::{Batch, Transaction};
+use crate::batch::{Batch, Fence, Transaction};
 use crate::helping::stands_next;
 use crate::machine::{Context, Rejection, StateMachine, Summary, Verdict};
 use crate::mutants::broken;
@@ -20,21 +21,53 @@ use crate::state::{Decision, LogDelta, LogState, Publication, WriterRecord};
 /// The lease under which manifests are published.
 pub const COMPACTOR: &str = "compactor";
 
+/// A transaction whose payload was read, too.
+#[derive(Debug)]
+pub struct Order<C> {
+    protocol: Vec<ProtocolOperation>,
+    fence: Option<Fence>,
+    command: Option<C>,
+}
+
+impl<C> Order<C> {
+    /// `transaction`, read for machine `M`.
+    pub fn read<M: StateMachine<Command = C>>(transaction: Transaction) -> Self {
+        let Transaction { payload, protocol, fence } = transaction;
+        Self { protocol, fence, command: payload.map(|payload| M::decode(&payload)) }
+    }
+}
+
+/// The transactions of a batch, read. One that cannot be stands as `Err`: it is rejected alone. `Err`: the list is broken, each of its transactions is rejected.
+pub type Orders<C> = Result<Vec<Result<Order<C>, CodecError>>, CodecError>;
+
 /// One batch of a slot, as far as it could be read.
-#[expect(clippy::large_enum_variant, reason = "the other variant is hostile bytes: rare")]
-#[derive(Clone, Debug)]
-pub enum LoadedBatch {
+#[derive(Debug)]
+pub enum LoadedBatch<C> {
     /// Bytes that are no batch: no transaction, no effect.
     Undecodable,
     /// A batch; its transactions are there if it may apply.
     Known {
         batch: Batch,
-        /// None: it cannot apply, so nobody fetched them. `Err`: the list is broken, each of its transactions is rejected.
-        transactions: Option<Result<Vec<Result<Transaction, CodecError>>, CodecError>>,
+        /// None: it cannot apply, so nobody fetched them.
+        orders: Option<Arc<Orders<C>>>,
     },
 }
 
-impl LoadedBatch {
+impl<C> Clone for LoadedBatch<C> {
+    fn clone(&self) -> Self {
+        match self {
+            Self::Undecodable => Self::Undecodable,
+            Self::Known { batch, orders } => Self::Known { batch: batch.clone(), orders: orders.clone() },
+        }
+    }
+}
+
+impl<C> LoadedBatch<C> {
+    /// A batch with its transactions.
+    pub fn new(batch: Batch, orders: Orders<C>) -> Self {
+        Self::Known { batch, orders: Some(Arc::new(orders)) }
+    }
+
     /// Its bytes, as a slot embeds them.
     pub fn bytes(&self) -> Option<&Bytes> {
         match self {
@@ -76,12 +109,12 @@ pub fn apply<M: StateMachine>(
     mut view: M::View,
     seq: SequenceNumber,
     at_ms: u64,
-    batches: &[LoadedBatch],
+    batches: &[LoadedBatch<M::Command>],
 ) -> Result<Staged<M::View>, CodecError> {
     let mut protocol = Overlay::default();
     let mut bits = Vec::new();
     for loaded in batches {
-        let LoadedBatch::Known { batch, transactions } = loaded else { continue };
+        let LoadedBatch::Known { batch, orders } = loaded else { continue };
         let first_ordinal = u32::try_from(bits.len()).expect("a slot holds far fewer than 2³² transactions");
         let count = batch.count as usize;
         let last = protocol.last(state, batch.writer);
@@ -98,18 +131,18 @@ pub fn apply<M: StateMachine>(
         }
         let malformed = Verdict::Rejected(Rejection { operation: 0, code: Rejection::MALFORMED });
         let mut verdicts = Vec::with_capacity(count);
-        match transactions.as_ref().expect("a batch that stands next was fetched") {
+        match orders.as_deref().expect("a batch that stands next was fetched") {
             Err(CodecError::Unsupported { what, reason }) => {
                 return Err(CodecError::unsupported(what, reason.clone()));
             }
             Err(_) => verdicts.resize(count, malformed),
-            Ok(transactions) => {
-                for (at, transaction) in (first_ordinal..).zip(transactions) {
+            Ok(orders) => {
+                for (at, order) in (first_ordinal..).zip(orders) {
                     let context = Context::new(state.rules, Version { epoch: state.epoch, seq, ordinal: at }, at_ms);
-                    verdicts.push(match transaction {
+                    verdicts.push(match order {
                         Err(CodecError::Unsupported { what, reason }) => return Err(CodecError::unsupported(what, reason.clone())),
                         Err(_) => malformed,
-                        Ok(transaction) => apply_transaction::<M>(state, &mut protocol, &mut view, batch.writer, context, transaction),
+                        Ok(order) => apply_order::<M>(state, &mut protocol, &mut view, batch.writer, context, order),
                     });
                 }
             }
@@ -141,15 +174,15 @@ pub fn apply<M: StateMachine>(
     })
 }
 
-fn apply_transaction<M: StateMachine>(
+fn apply_order<M: StateMachine>(
     state: &LogState,
     protocol: &mut Overlay,
     view: &mut M::View,
     writer: WriterId,
     context: Context,
-    transaction: &Transaction,
+    order: &Order<M::Command>,
 ) -> Verdict {
-    if let Some(fence) = &transaction.fence
+    if let Some(fence) = &order.fence
         && fence.token < protocol.claim(state, &fence.name)
     {
         return Verdict::Rejected(Rejection { operation: 0, code: Rejection::FENCED });
@@ -157,15 +190,15 @@ fn apply_transaction<M: StateMachine>(
     // Operations of the log come first; they count only if the payload takes effect too.
     let mut staged = None;
     let mut changed = 0_u32;
-    for (at, operation) in (0..).zip(&transaction.protocol) {
+    for (at, operation) in (0..).zip(&order.protocol) {
         let staged = staged.get_or_insert_with(|| protocol.clone());
         match staged.apply(state, writer, context.version.seq.get(), operation) {
             Ok(effect) => changed += u32::from(effect),
             Err(code) => return Verdict::Rejected(Rejection { operation: at, code }),
         }
     }
-    let verdict = match &transaction.payload {
-        Some(payload) => M::apply(view, context, payload),
+    let verdict = match &order.command {
+        Some(command) => M::apply(view, context, command),
         None => Verdict::Effective { changed: 0 },
     };
     match verdict {
@@ -278,15 +311,17 @@ impl Overlay {
     }
 }
 
-/// The payloads of a slot in the order in which they may be applied.
-pub fn payloads(batches: &[LoadedBatch]) -> Vec<&[u8]> {
-    let mut payloads = Vec::new();
+/// The commands of a slot in the order in which they may be applied.
+pub fn commands<C>(batches: &[LoadedBatch<C>]) -> Vec<&C> {
+    let mut commands = Vec::new();
     for loaded in batches {
-        if let LoadedBatch::Known { transactions: Some(Ok(transactions)), .. } = loaded {
-            payloads.extend(transactions.iter().flatten().filter_map(|transaction| transaction.payload.as_deref()));
+        if let LoadedBatch::Known { orders: Some(orders), .. } = loaded
+            && let Ok(orders) = &**orders
+        {
+            commands.extend(orders.iter().flatten().filter_map(|order| order.command.as_ref()));
         }
     }
-    payloads
+    commands
 }
 
 /// Highest token claimed by each lease, for a header.

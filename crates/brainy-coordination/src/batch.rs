@@ -88,7 +88,7 @@ impl Transaction {
         fields.finish()
     }
 
-    pub(crate) fn decode(bytes: &[u8]) -> Result<Self, CodecError> {
+    pub(crate) fn decode(bytes: &Bytes) -> Result<Self, CodecError> {
         let fields = Fields::parse(TRANSACTION, &[PAYLOAD, PROTOCOL, FENCE], bytes)?;
         let protocol = match fields.get(PROTOCOL) {
             Some(list) => codec::decode_list(TRANSACTION, list)?.into_iter().map(ProtocolOperation::decode).collect::<Result<_, _>>()?,
@@ -98,7 +98,7 @@ impl Transaction {
         if let Some(fence) = fence.as_ref().filter(|fence| !is_name(&fence.name)) {
             return Err(CodecError::corrupt(TRANSACTION, format!("{:?} is no name of a lease", fence.name)));
         }
-        Ok(Self { payload: fields.get(PAYLOAD).map(Bytes::copy_from_slice), protocol, fence })
+        Ok(Self { payload: fields.get(PAYLOAD).map(|payload| bytes.slice_ref(payload)), protocol, fence })
     }
 }
 
@@ -224,10 +224,10 @@ pub fn open_intent(object: &Bytes) -> Result<Batch, CodecError> {
 ///
 /// # Errors
 /// [`CodecError`]: the list itself is broken.
-pub fn decode_transactions(list: &[u8], count: u32) -> Result<Vec<Result<Transaction, CodecError>>, CodecError> {
+pub fn decode_transactions(list: &Bytes, count: u32) -> Result<Vec<Result<Transaction, CodecError>>, CodecError> {
     let items = codec::decode_list("transactions of a batch", list)?;
     if items.len() != count as usize {
         return Err(CodecError::corrupt("transactions of a batch", format!("{} where the batch says {count}", items.len())));
     }
-    Ok(items.into_iter().map(Transaction::decode).collect())
+    Ok(items.into_iter().map(|item| Transaction::decode(&list.slice_ref(item))).collect())
 }

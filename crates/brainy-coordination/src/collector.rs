@@ -99,7 +99,7 @@ impl Default for CollectOptions {
 /// What it must have seen for some time before it may act on it, it remembers itself: the boundary for a grace, pins for their ttl, leftovers for
 /// [`silence`](CollectOptions::silence). A fresh collector begins to wait anew; nothing that another one saw counts.
 #[derive(Debug)]
-pub struct Collector<M> {
+pub struct Collector<M: StateMachine> {
     log: ChangeLog<M>,
     options: CollectOptions,
     /// Boundaries that this collector read, ascending.

@@ -20,7 +20,7 @@ use crate::decide::{Decided, Identity};
 use crate::error::Error;
 use crate::flow::Flow;
 use crate::helping::{self, IntentName, Scan, Stance, Step};
-use crate::inbox::{Found, Inbox, Left};
+use crate::inbox::{self, Found, Left};
 use crate::keys;
 use crate::ledger::outcome_of;
 use crate::log::Shared;
@@ -65,7 +65,7 @@ struct Committer<'a, M: StateMachine> {
     /// Whom its slots name; for people.
     creator: WriterId,
     writer: Option<Identity>,
-    play: Option<Play>,
+    play: Option<Play<M::Command>>,
     pace: Pace,
     /// The newest listing.
     held: Option<Scan>,
@@ -264,7 +264,7 @@ impl<'a, M: StateMachine> Committer<'a, M> {
         let clock = &shared.reader.environment.clock;
         let sent_at = clock.now();
         let doubted = std::mem::replace(&mut play.in_doubt, true);
-        let left = self.beside(Inbox::leave(shared, &batch, sent_at.after(ATTEMPT))).await;
+        let left = self.beside(inbox::leave(shared, &batch, sent_at.after(ATTEMPT))).await;
         let play = self.play.as_mut().expect("nobody took it meanwhile");
         match left {
             Ok(Left::There) => {
@@ -332,7 +332,7 @@ impl<'a, M: StateMachine> Committer<'a, M> {
         shared.figures.listings.fetch_add(1, Ordering::Relaxed);
         self.patience = shared.reader.environment.entropy.fraction();
         let deadline = shared.reader.environment.clock.now().after(ATTEMPT);
-        self.chores.push(Inbox::scan(shared, own, deadline).map(Chore::Listed).boxed());
+        self.chores.push(inbox::scan(shared, own, deadline).map(Chore::Listed).boxed());
     }
 
     /// Lists the inbox, or waits for the listing that is under way.

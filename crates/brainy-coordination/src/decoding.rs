@@ -5,7 +5,9 @@
 use brainy_core::codec::CodecError;
 use bytes::Bytes;
 
-use crate::batch::{self, Batch, Transaction};
+use crate::apply::{Order, Orders};
+use crate::batch::{self, Batch};
+use crate::machine::StateMachine;
 use crate::slot::{self, Slot};
 
 #[cfg(not(feature = "simulation"))]
@@ -35,9 +37,10 @@ pub(crate) fn batch(bytes: &Bytes) -> Result<Batch, CodecError> {
     shared!(batches, bytes, Batch::decode(bytes))
 }
 
-/// The transactions of a batch that holds them itself.
-pub(crate) fn transactions(list: &Bytes, count: u32) -> Result<Vec<Result<Transaction, CodecError>>, CodecError> {
-    shared!(lists, list, batch::decode_transactions(list, count))
+/// The transactions of an encoded list that must hold `count` of them.
+pub(crate) fn orders<M: StateMachine>(list: &Bytes, count: u32) -> Orders<M::Command> {
+    let transactions = shared!(lists, list, batch::decode_transactions(list, count))?;
+    Ok(transactions.into_iter().map(|transaction| transaction.map(Order::read::<M>)).collect())
 }
 
 #[cfg(feature = "simulation")]

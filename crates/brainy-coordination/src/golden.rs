@@ -230,7 +230,7 @@ fn objects_are_read_as_they_always_were() {
     for (name, batch) in [("batch_inline.bin", batch_inline()), ("batch_blob.bin", batch_blob())] {
         assert_eq!(Batch::decode(&read(name).into()).unwrap(), batch, "{name}");
     }
-    assert_eq!(Transaction::decode(&read("transaction.bin")).unwrap(), transaction());
+    assert_eq!(Transaction::decode(&read("transaction.bin").into()).unwrap(), transaction());
     assert_eq!(codec::open(ObjectKind::Blob, "golden", &read("blob.bin")).unwrap(), list());
     assert_eq!(open_intent(&read("intent.bin").into()).unwrap(), batch_blob());
     let (name, object) = manifest();
@@ -276,7 +276,8 @@ fn no_prefix_and_no_flipped_byte_of_an_object_is_taken_for_one_or_panics() {
             for bit in 0..8 {
                 let mut flipped = whole.clone();
                 flipped[at] ^= 1 << bit;
-                drop((Transaction::decode(&flipped), ProtocolOperation::decode(&flipped), Batch::decode(&flipped.into())));
+                let bytes = Bytes::from(flipped);
+                drop((Transaction::decode(&bytes), ProtocolOperation::decode(&bytes), Batch::decode(&bytes)));
             }
         }
     }

@@ -1,6 +1,6 @@
 //! What this workspace's model and simulator call: the decisions that ship, and switches that break them.
 
-pub use crate::apply::{COMPACTOR, LoadedBatch, Staged, apply};
+pub use crate::apply::{COMPACTOR, LoadedBatch, Order, Staged, apply};
 pub use crate::batch::{Batch, BlobReference, Contents, decode_transactions};
 pub use crate::cas::Marks;
 pub use crate::confirmation::{Confirmation, vouches};

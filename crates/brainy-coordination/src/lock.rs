@@ -117,18 +117,18 @@ pub struct Holder {
 ///
 /// Leases after Gray and Cheriton (1989), fencing tokens after Burrows (Chubby, 2006): <https://research.google/pubs/pub27897/>.
 #[derive(Debug)]
-pub struct Lock<M> {
+pub struct Lock<M: StateMachine> {
     inner: Arc<Inner<M>>,
 }
 
-impl<M> Clone for Lock<M> {
+impl<M: StateMachine> Clone for Lock<M> {
     fn clone(&self) -> Self {
         Self { inner: Arc::clone(&self.inner) }
     }
 }
 
 #[derive(Debug)]
-struct Inner<M> {
+struct Inner<M: StateMachine> {
     log: ChangeLog<M>,
     environment: Environment,
     spawn: Arc<dyn Spawn>,

@@ -7,6 +7,7 @@ use std::time::Duration;
 use brainy_core::clock::before;
 use brainy_core::{Moment, SetHash};
 use brainy_storage::StoreTime;
+use bytes::Bytes;
 
 use crate::batch::Transaction;
 use crate::committer;
@@ -175,7 +176,7 @@ struct Seen {
 }
 
 #[derive(Debug)]
-pub(crate) struct Shared<M> {
+pub(crate) struct Shared<M: StateMachine> {
     pub(crate) reader: Reader<M>,
     pub(crate) descriptor: Descriptor,
     pub(crate) options: LogOptions,
@@ -185,7 +186,7 @@ pub(crate) struct Shared<M> {
     looking: tokio::sync::Mutex<()>,
     pub(crate) queue: Queue,
     pub(crate) ledger: Ledger,
-    pub(crate) inbox: Inbox,
+    pub(crate) inbox: Inbox<M::Command>,
     pub(crate) figures: Counters,
     pub(crate) store_time: Mutex<Option<(StoreTime, Moment)>>,
     pub(crate) last_failure: Mutex<Option<Error>>,
@@ -287,11 +288,11 @@ impl<M: StateMachine> Drop for Driver<'_, M> {
 ///
 /// It has no runtime of its own: somebody must drive [`run`](Self::run) for submitted transactions to be sent, and may drive [`follow`](Self::follow).
 #[derive(Debug)]
-pub struct ChangeLog<M> {
+pub struct ChangeLog<M: StateMachine> {
     shared: Arc<Shared<M>>,
 }
 
-impl<M> Clone for ChangeLog<M> {
+impl<M: StateMachine> Clone for ChangeLog<M> {
     fn clone(&self) -> Self {
         Self { shared: Arc::clone(&self.shared) }
     }
@@ -467,7 +468,7 @@ impl<M: StateMachine> ChangeLog<M> {
         if self.shared.options.read_only {
             return Err(Error::ReadOnly);
         }
-        let bytes = transaction.payload.as_ref().map_or(0, bytes::Bytes::len);
+        let bytes = transaction.payload.as_ref().map_or(0, Bytes::len);
         let too_large = |bytes| Error::Invalid { reason: format!("{bytes} bytes, at most {MOST_TRANSACTION_BYTES} are allowed") };
         if bytes > MOST_TRANSACTION_BYTES {
             return Err(too_large(bytes));
@@ -478,7 +479,7 @@ impl<M: StateMachine> ChangeLog<M> {
         }
         if !transaction.protocol.is_empty() || transaction.fence.is_some() {
             // What no replica would read must not get a number.
-            Transaction::decode(&encoded).map_err(|error| Error::Invalid { reason: error.to_string() })?;
+            Transaction::decode(&Bytes::copy_from_slice(&encoded)).map_err(|error| Error::Invalid { reason: error.to_string() })?;
         }
         self.shared.queue.submit(transaction, encoded, &self.environment().clock, deadline)
     }

@@ -85,24 +85,29 @@ pub struct MachineError {
 
 /// A deterministic state machine driven by a log.
 ///
-/// The log first asks for a [`View`](Self::View) of just what some transactions touch ([`fetch`](Self::fetch), asynchronous: state may lie in memory,
-/// in mapped files or behind ranged reads), then applies them one after the other on that view, synchronously and without the machine at hand, and
-/// installs the view if their slot was committed. So apply cannot depend on anything but the view and the transaction, and a slot that
-/// lost its race leaves no trace.
+/// The log reads each payload once ([`decode`](Self::decode), a function of the bytes alone), asks for a [`View`](Self::View) of just what some of them touch
+/// ([`fetch`](Self::fetch), asynchronous: state may lie in memory, in mapped files or behind ranged reads), then applies them one after the other on that view,
+/// synchronously and without the machine at hand, and installs the view if their slot was committed. So apply cannot depend on anything but the view and the
+/// transaction, and a slot that lost its race leaves no trace.
 #[async_trait]
 pub trait StateMachine: std::fmt::Debug + Send + Sync + 'static {
+    /// A payload that was read.
+    type Command: std::fmt::Debug + Send + Sync + 'static;
     /// What some transactions touch, with the changes applied to it so far on top, and the counters and digest that follow from them.
     type View: std::fmt::Debug + Send + Sync + 'static;
 
-    /// A view of what `payloads` touch, in their order: each payload of the slot, also those that will not take effect. A payload that cannot be decoded
-    /// touches nothing.
+    /// Reads a payload, on any thread and ahead of the log; it may be applied in several tries. Never panics on any bytes: what cannot be read makes a command that
+    /// touches nothing and is rejected when it is applied.
+    fn decode(payload: &[u8]) -> Self::Command;
+
+    /// A view of what `commands` touch, in their order: each command of the slot, also those that will not take effect.
     ///
     /// # Errors
     /// [`MachineError`]: for local reasons only.
-    async fn fetch(&self, payloads: &[&[u8]]) -> Result<Self::View, MachineError>;
+    async fn fetch(&self, commands: &[&Self::Command]) -> Result<Self::View, MachineError>;
 
-    /// Applies one of the fetched payloads: all of it or, where the verdict is a rejection, nothing. Never fails for local reasons, never panics on any bytes.
-    fn apply(view: &mut Self::View, context: Context, payload: &[u8]) -> Verdict;
+    /// Applies one of the fetched commands: all of it or, where the verdict is a rejection, nothing. Never fails for local reasons, never panics.
+    fn apply(view: &mut Self::View, context: Context, command: &Self::Command) -> Verdict;
 
     /// Counters and digest of the state with the view's changes in it.
     fn summary_of(view: &Self::View) -> Summary;
@@ -129,13 +134,16 @@ pub struct NullMachine;
 
 #[async_trait]
 impl StateMachine for NullMachine {
+    type Command = ();
     type View = ();
 
-    async fn fetch(&self, _payloads: &[&[u8]]) -> Result<(), MachineError> {
+    fn decode(_payload: &[u8]) {}
+
+    async fn fetch(&self, _commands: &[&()]) -> Result<(), MachineError> {
         Ok(())
     }
 
-    fn apply(_view: &mut (), _context: Context, _payload: &[u8]) -> Verdict {
+    fn apply(_view: &mut (), _context: Context, _command: &()) -> Verdict {
         Verdict::Effective { changed: 0 }
     }
 

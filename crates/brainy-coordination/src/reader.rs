@@ -12,8 +12,8 @@ use brainy_core::{ContentHash, Moment, SequenceNumber};
 use brainy_storage::{Answer, Get, GetOptions, Object, StoreTime};
 use futures_util::StreamExt;
 
-use crate::apply::{self, LoadedBatch};
-use crate::batch::{self, Batch, Contents, Transaction};
+use crate::apply::{self, LoadedBatch, Orders};
+use crate::batch::{Batch, Contents};
 use crate::confirmation::vouches;
 use crate::decoding;
 use crate::environment::Environment;
@@ -249,7 +249,13 @@ impl<M: StateMachine> Reader<M> {
     }
 
     /// The slot in `object` with the transactions of every batch that may apply at `tip` (where no tip is given: of every batch whose transactions can be read).
-    pub(crate) async fn load(&self, seq: SequenceNumber, object: Object, tip: Option<&Tip>, deadline: Moment) -> Result<LoadedSlot, Error> {
+    pub(crate) async fn load(
+        &self,
+        seq: SequenceNumber,
+        object: Object,
+        tip: Option<&Tip>,
+        deadline: Moment,
+    ) -> Result<LoadedSlot<M::Command>, Error> {
         let key = keys::slot(seq);
         if slot::is_tombstone(&object.bytes) {
             return Err(Error::Truncated { boundary: seq.get(), position: seq.get() - 1 });
@@ -261,13 +267,13 @@ impl<M: StateMachine> Reader<M> {
                 Err(error @ CodecError::Unsupported { .. }) => return Err(Error::bytes(&key, error)),
                 Err(_) => LoadedBatch::Undecodable,
                 Ok(batch) => {
-                    let transactions = match tip {
-                        Some(tip) if apply::may_apply(&tip.state, &batch, seq.get()) => self.transactions(&batch, deadline).await?,
+                    let orders = match tip {
+                        Some(tip) if apply::may_apply(&tip.state, &batch, seq.get()) => self.orders(&batch, deadline).await?,
                         Some(_) => None,
                         // Whether it matters shows once the slots before are applied: then it is read again.
-                        None => self.transactions(&batch, deadline).await.unwrap_or(None),
+                        None => self.orders(&batch, deadline).await.unwrap_or(None),
                     };
-                    LoadedBatch::Known { batch, transactions }
+                    LoadedBatch::Known { batch, orders: orders.map(Arc::new) }
                 }
             });
         }
@@ -275,13 +281,9 @@ impl<M: StateMachine> Reader<M> {
     }
 
     /// A batch's transactions; none if its blob is gone.
-    pub(crate) async fn transactions(
-        &self,
-        batch: &Batch,
-        deadline: Moment,
-    ) -> Result<Option<Result<Vec<Result<Transaction, CodecError>>, CodecError>>, Error> {
+    pub(crate) async fn orders(&self, batch: &Batch, deadline: Moment) -> Result<Option<Orders<M::Command>>, Error> {
         match &batch.contents {
-            Contents::Inline(list) => Ok(Some(decoding::transactions(list, batch.count))),
+            Contents::Inline(list) => Ok(Some(decoding::orders::<M>(list, batch.count))),
             Contents::Blob(reference) => {
                 let key = keys::blob(batch.base, batch.writer, batch.wseq, reference.hash);
                 let Get::Found(object) = self.environment.read(&key, GetOptions::whole(), deadline).await?.value else { return Ok(None) };
@@ -289,28 +291,28 @@ impl<M: StateMachine> Reader<M> {
                 if ContentHash::of(body) != reference.hash {
                     return Err(Error::bytes(&key, CodecError::corrupt("blob", "its content is not what the batch names")));
                 }
-                Ok(Some(batch::decode_transactions(body, batch.count)))
+                Ok(Some(decoding::orders::<M>(&object.bytes.slice_ref(body), batch.count)))
             }
         }
     }
 
     /// Applies a loaded slot that must be the next one.
-    pub(crate) async fn advance(&self, tip: &mut Tip, mut loaded: LoadedSlot, deadline: Moment) -> Result<(), Error> {
+    pub(crate) async fn advance(&self, tip: &mut Tip, mut loaded: LoadedSlot<M::Command>, deadline: Moment) -> Result<(), Error> {
         tip.check_follows(&loaded.slot)?;
         let seq = loaded.slot.header.seq;
         for loaded in &mut loaded.batches {
-            if let LoadedBatch::Known { batch, transactions } = loaded
-                && transactions.is_none()
+            if let LoadedBatch::Known { batch, orders } = loaded
+                && orders.is_none()
                 && apply::may_apply(&tip.state, batch, seq.get())
             {
-                *transactions = self.transactions(batch, deadline).await?;
-                if let (None, Contents::Blob(reference)) = (&transactions, &batch.contents) {
+                *orders = self.orders(batch, deadline).await?.map(Arc::new);
+                if let (None, Contents::Blob(reference)) = (&orders, &batch.contents) {
                     let key = keys::blob(batch.base, batch.writer, batch.wseq, reference.hash).to_string();
                     return Err(Error::Missing { key, reason: "a batch that has to be applied names it" });
                 }
             }
         }
-        let view = self.machine.fetch(&apply::payloads(&loaded.batches)).await?;
+        let view = self.machine.fetch(&apply::commands(&loaded.batches)).await?;
         let staged = apply::apply::<M>(&tip.state, view, seq, loaded.slot.header.at_ms, &loaded.batches)
             .map_err(|error| Error::bytes(keys::slot(seq), error))?;
         tip.unsettled = true;

@@ -171,12 +171,12 @@ impl Tip {
 
     /// The header and object of the slot that `staged` is, by a creator that holds the whole state. One whose figures differ from those of a header
     /// before states none: its own may be the wrong ones.
-    pub(crate) fn slot_of<V>(
+    pub(crate) fn slot_of<V, C>(
         &mut self,
         staged: &Staged<V>,
         creator: WriterId,
         at_ms: u64,
-        batches: &[LoadedBatch],
+        batches: &[LoadedBatch<C>],
         plan: &Plan,
     ) -> (Header, Bytes) {
         let seq = self.next();
@@ -358,8 +358,8 @@ pub(crate) struct LoadedState {
 
 /// A slot with everything that applying it needs.
 #[derive(Debug)]
-pub(crate) struct LoadedSlot {
+pub(crate) struct LoadedSlot<C> {
     pub(crate) slot: Slot,
-    pub(crate) batches: Vec<LoadedBatch>,
+    pub(crate) batches: Vec<LoadedBatch<C>>,
     pub(crate) revision: Revision,
 }

@@ -160,6 +160,12 @@ pub fn checksum(bytes: &[u8]) -> u32 {
     crc32c::crc32c(bytes)
 }
 
+/// XXH3 of `bytes` with 128 bits: shows accidental difference, and nothing against somebody who chooses the bytes. Some twenty times as fast as BLAKE3 on the
+/// content of one item.
+pub fn fingerprint(bytes: &[u8]) -> u128 {
+    twox_hash::XxHash3_128::oneshot(bytes)
+}
+
 /// `value` as bytes: little-endian, variable-length integers, fields in the order of their declaration.
 ///
 /// # Panics

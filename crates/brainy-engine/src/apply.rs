@@ -7,11 +7,12 @@ use std::sync::Arc;
 
 use brainy_coordination::{Context, Rejection, Verdict};
 use brainy_core::{
-    Incident, MAX_DETACHED_VERBS, MAX_LABELS, MissingEnds, Noun, NounDraft, NounId, Operation, Precondition, ServiceTag, TypeName, Verb,
-    VerbDraft, VerbId, decode_operations,
+    Incident, MAX_DETACHED_VERBS, MAX_LABELS, MissingEnds, Noun, NounDraft, NounId, Precondition, ServiceTag, TypeName, Verb, VerbDraft,
+    VerbId, codec,
 };
 
 use crate::Reason;
+use crate::command::{Command, Step};
 use crate::record::{Item, Record};
 use crate::view::View;
 
@@ -60,18 +61,18 @@ fn admit<L: Ord + Clone>(counted: &BTreeMap<L, u64>, new: &mut BTreeSet<L>, labe
     Ok(())
 }
 
-/// Applies `payload` to `view`: all of it, or nothing where it is rejected.
-pub(crate) fn apply(view: &mut View, context: Context, payload: &[u8]) -> Verdict {
-    let Ok(operations) = decode_operations(payload) else {
+/// Applies `command` to `view`: all of it, or nothing where it is rejected.
+pub(crate) fn apply(view: &mut View, context: Context, command: &Command) -> Verdict {
+    let Some(steps) = &command.steps else {
         return Verdict::Rejected(Rejection { operation: 0, code: Rejection::MALFORMED });
     };
-    if let [Operation::Clear] = operations.as_slice() {
+    if let [Step::Clear] = steps.as_slice() {
         return effective(usize::try_from(view.clear()).unwrap_or(usize::MAX));
     }
     let mut draft =
         Draft { view, context, nouns: BTreeMap::new(), verbs: BTreeMap::new(), ends: BTreeSet::new(), new: NewLabels::default() };
-    for (at, operation) in operations.into_iter().enumerate() {
-        if let Err(reason) = draft.operate(operation) {
+    for (at, step) in steps.iter().enumerate() {
+        if let Err(reason) = draft.take(step) {
             return Verdict::Rejected(reason.at(at));
         }
     }
@@ -103,53 +104,53 @@ fn effective(changed: usize) -> Verdict {
 impl Draft<'_> {
     /// Does one operation. Everything it reads of an item no earlier operation has named is as it was before the transaction, so preconditions are
     /// judged against that.
-    fn operate(&mut self, operation: Operation) -> Result<(), Reason> {
-        match operation {
-            Operation::PutNoun { noun, precondition } => self.put_noun(noun, precondition),
-            Operation::DeleteNoun { id, incident, precondition } => self.delete_noun(id, incident, precondition),
-            Operation::PutVerb { verb, precondition, missing } => self.put_verb(verb, precondition, &missing),
-            Operation::DeleteVerb { id, precondition } => self.delete_verb(id, precondition),
-            Operation::Clear => Err(Reason::ClearNotAlone),
-            _ => Err(Reason::NotKnown),
+    fn take(&mut self, step: &Step) -> Result<(), Reason> {
+        match step {
+            Step::PutNoun(noun, fingerprint, precondition) => self.put_noun(noun, *fingerprint, *precondition),
+            Step::DeleteNoun(id, incident, precondition) => self.delete_noun(id, *incident, *precondition),
+            Step::PutVerb(verb, id, fingerprint, precondition, missing) => self.put_verb(verb, id, *fingerprint, *precondition, missing),
+            Step::DeleteVerb(id, precondition) => self.delete_verb(id, *precondition),
+            Step::Clear => Err(Reason::ClearNotAlone),
+            Step::Unknown => Err(Reason::NotKnown),
         }
     }
 
-    fn put_noun(&mut self, noun: NounDraft, precondition: Precondition) -> Result<(), Reason> {
+    fn put_noun(&mut self, noun: &NounDraft, fingerprint: u128, precondition: Precondition) -> Result<(), Reason> {
         if self.nouns.contains_key(&noun.id) {
             return Err(Reason::WrittenTwice);
         }
         let old = self.view.noun(&noun.id);
         check(precondition, old)?;
         self.view.space.check_noun(noun.vector.as_ref())?;
-        self.write_noun(noun)
+        self.write_noun(noun, fingerprint)
     }
 
-    fn write_noun(&mut self, noun: NounDraft) -> Result<(), Reason> {
+    fn write_noun(&mut self, noun: &NounDraft, fingerprint: u128) -> Result<(), Reason> {
         let counted = self.view.statistics();
         admit(&counted.nouns_by_type, &mut self.new.noun_kinds, Some(&noun.kind))?;
         admit(&counted.nouns_by_service, &mut self.new.noun_services, noun.service.as_ref())?;
         let created_ms = self.view.noun(&noun.id).map_or(self.context.at_ms, |old| old.item.created_ms);
-        let record = Record::noun(Noun::from_draft(&noun, self.context.version, created_ms, self.context.at_ms));
-        self.nouns.insert(noun.id, Change::Put(record));
+        let record = Record::noun(Noun::from_draft(noun, self.context.version, created_ms, self.context.at_ms), fingerprint);
+        self.nouns.insert(noun.id.clone(), Change::Put(record));
         Ok(())
     }
 
-    fn delete_noun(&mut self, id: NounId, incident: Incident, precondition: Precondition) -> Result<(), Reason> {
-        if self.nouns.contains_key(&id) {
+    fn delete_noun(&mut self, id: &NounId, incident: Incident, precondition: Precondition) -> Result<(), Reason> {
+        if self.nouns.contains_key(id) {
             return Err(Reason::WrittenTwice);
         }
-        let old = self.view.noun(&id);
+        let old = self.view.noun(id);
         check(precondition, old)?;
         if old.is_none() {
-            self.nouns.insert(id, Change::None);
+            self.nouns.insert(id.clone(), Change::None);
             return Ok(());
         }
         // A verb of before that an operation of this transaction put anew is counted by its new ends only.
         let standing: Vec<&VerbId> =
-            self.view.incident(&id).filter(|verb| matches!(self.verbs.get(*verb), None | Some(Change::None))).collect();
+            self.view.incident(id).filter(|verb| matches!(self.verbs.get(*verb), None | Some(Change::None))).collect();
         match incident {
             Incident::Restrict => {
-                if !standing.is_empty() || self.ends.contains(&id) {
+                if !standing.is_empty() || self.ends.contains(id) {
                     return Err(Reason::HasVerbs);
                 }
             }
@@ -157,7 +158,7 @@ impl Draft<'_> {
                 if standing.len() > MAX_DETACHED_VERBS {
                     return Err(Reason::TooManyVerbs);
                 }
-                if self.ends.contains(&id) || standing.iter().any(|verb| self.verbs.contains_key(*verb)) {
+                if self.ends.contains(id) || standing.iter().any(|verb| self.verbs.contains_key(*verb)) {
                     return Err(Reason::WrittenTwice);
                 }
                 let gone: Vec<VerbId> = standing.into_iter().cloned().collect();
@@ -165,21 +166,27 @@ impl Draft<'_> {
             }
             _ => return Err(Reason::NotKnown),
         }
-        self.nouns.insert(id, Change::Gone);
+        self.nouns.insert(id.clone(), Change::Gone);
         Ok(())
     }
 
-    fn put_verb(&mut self, verb: VerbDraft, precondition: Precondition, missing: &MissingEnds) -> Result<(), Reason> {
-        let id = verb.effective_id();
-        if self.verbs.contains_key(&id) {
+    fn put_verb(
+        &mut self,
+        verb: &VerbDraft,
+        id: &VerbId,
+        fingerprint: u128,
+        precondition: Precondition,
+        missing: &MissingEnds,
+    ) -> Result<(), Reason> {
+        if self.verbs.contains_key(id) {
             return Err(Reason::WrittenTwice);
         }
-        let old = self.view.verb(&id);
+        let old = self.view.verb(id);
         check(precondition, old)?;
         self.view.space.check_verb(verb.vector.as_ref())?;
         // It exists, so its ends do: had this transaction deleted one, the verb would have been named then.
-        if precondition == Precondition::None && verb.id.is_none() && old.is_some_and(|old| old.has_content_of(&verb)) {
-            self.verbs.insert(id, Change::None);
+        if precondition == Precondition::None && verb.id.is_none() && old.is_some_and(|old| old.has_content_of(verb)) {
+            self.verbs.insert(id.clone(), Change::None);
             return Ok(());
         }
         self.need_end(&verb.source, missing, verb.service.as_ref(), Reason::SourceMissing)?;
@@ -188,10 +195,10 @@ impl Draft<'_> {
         admit(&counted.verbs_by_type, &mut self.new.verb_kinds, Some(&verb.kind))?;
         admit(&counted.verbs_by_service, &mut self.new.verb_services, verb.service.as_ref())?;
         let created_ms = old.map_or(self.context.at_ms, |old| old.item.created_ms);
-        let record = Record::verb(Verb::from_draft(&verb, self.context.version, created_ms, self.context.at_ms));
-        self.ends.insert(verb.source);
-        self.ends.insert(verb.target);
-        self.verbs.insert(id, Change::Put(record));
+        let record = Record::verb(Verb::from_draft(verb, self.context.version, created_ms, self.context.at_ms), fingerprint);
+        self.ends.insert(verb.source.clone());
+        self.ends.insert(verb.target.clone());
+        self.verbs.insert(id.clone(), Change::Put(record));
         Ok(())
     }
 
@@ -206,19 +213,23 @@ impl Draft<'_> {
         match missing {
             MissingEnds::Refuse => Err(reason),
             MissingEnds::Create(_) if self.nouns.contains_key(id) => Err(Reason::WrittenTwice),
-            MissingEnds::Create(kind) => self.write_noun(bare_noun(id, kind, service)),
+            MissingEnds::Create(kind) => {
+                let noun = bare_noun(id, kind, service);
+                let fingerprint = codec::fingerprint(&noun.content_bytes());
+                self.write_noun(&noun, fingerprint)
+            }
             _ => Err(Reason::NotKnown),
         }
     }
 
-    fn delete_verb(&mut self, id: VerbId, precondition: Precondition) -> Result<(), Reason> {
-        if self.verbs.contains_key(&id) {
+    fn delete_verb(&mut self, id: &VerbId, precondition: Precondition) -> Result<(), Reason> {
+        if self.verbs.contains_key(id) {
             return Err(Reason::WrittenTwice);
         }
-        let old = self.view.verb(&id);
+        let old = self.view.verb(id);
         check(precondition, old)?;
         let change = if old.is_some() { Change::Gone } else { Change::None };
-        self.verbs.insert(id, change);
+        self.verbs.insert(id.clone(), change);
         Ok(())
     }
 }

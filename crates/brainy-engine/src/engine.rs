@@ -6,6 +6,7 @@ use async_trait::async_trait;
 use brainy_coordination::{Context, MachineError, StateMachine, Summary, Verdict};
 use brainy_core::{MAX_DIMENSION, Noun, NounId, SetHash, Statistics, Verb, VerbId, Version};
 
+use crate::command::Command;
 use crate::contents::{Contents, DeadKeys};
 use crate::vector_index::VectorIndex;
 use crate::{Error, ItemFilter, Reader, SearchQuery, Space, Traversal, TraverseOptions, VerbQuery, View, apply::apply, counters, snapshot};
@@ -229,14 +230,19 @@ impl std::fmt::Debug for Engine {
 
 #[async_trait]
 impl StateMachine for Engine {
+    type Command = Command;
     type View = View;
 
-    async fn fetch(&self, payloads: &[&[u8]]) -> Result<View, MachineError> {
-        Ok(View::fetch(self.0.space, &self.reader().contents, payloads))
+    fn decode(payload: &[u8]) -> Command {
+        Command::decode(payload)
     }
 
-    fn apply(view: &mut View, context: Context, payload: &[u8]) -> Verdict {
-        apply(view, context, payload)
+    async fn fetch(&self, commands: &[&Command]) -> Result<View, MachineError> {
+        Ok(View::fetch(self.0.space, &self.reader().contents, commands))
+    }
+
+    fn apply(view: &mut View, context: Context, command: &Command) -> Verdict {
+        apply(view, context, command)
     }
 
     fn summary_of(view: &View) -> Summary {

@@ -1,6 +1,7 @@
 #![doc = include_str!("../README.md")]
 
 mod apply;
+mod command;
 mod contents;
 mod counters;
 mod engine;
@@ -18,6 +19,7 @@ mod vector_index;
 mod view;
 
 pub use apply::RULES;
+pub use command::Command;
 pub use counters::decode_counters;
 pub use engine::{Engine, EngineOptions};
 pub use error::Error;

@@ -79,14 +79,18 @@ pub(crate) fn read(space: Space, mut contents: Contents, mut bytes: &[u8]) -> Re
     let mut dead = DeadKeys::default();
     contents.clear();
     for _ in 0..statistics.nouns {
-        let record = Record::noun(read_noun(take(bytes)?)?);
+        let noun = read_noun(take(bytes)?)?;
+        let fingerprint = codec::fingerprint(&noun.content_bytes());
+        let record = Record::noun(noun, fingerprint);
         space.check_noun(record.item.vector.as_ref()).map_err(wrong)?;
         counters::add_noun(&mut recounted, &record.item);
         digest.insert(&record.element);
         contents.set_noun(record.item.id.clone(), Some(record), &mut dead);
     }
     for _ in 0..statistics.verbs {
-        let record = Record::verb(read_verb(take(bytes)?)?);
+        let verb = read_verb(take(bytes)?)?;
+        let fingerprint = codec::fingerprint(&verb.content_bytes());
+        let record = Record::verb(verb, fingerprint);
         space.check_verb(record.item.vector.as_ref()).map_err(wrong)?;
         if contents.nouns.get(&record.item.source).is_none() || contents.nouns.get(&record.item.target).is_none() {
             return Err(wrong(format!("verb {} has an end that does not exist", record.item.id)));

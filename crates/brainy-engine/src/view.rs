@@ -3,8 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use brainy_core::{Incident, Noun, NounId, Operation, SetHash, Statistics, Verb, VerbId, decode_operations};
+use brainy_core::{Incident, Noun, NounId, SetHash, Statistics, Verb, VerbId};
 
+use crate::command::{Command, Step};
 use crate::contents::{Contents, DeadKeys, filed_under};
 use crate::record::Record;
 use crate::{Space, counters};
@@ -42,38 +43,38 @@ struct Names {
 }
 
 impl Names {
-    fn add(&mut self, operation: Operation) {
-        match operation {
-            Operation::PutNoun { noun, .. } => {
-                self.nouns.insert(noun.id);
+    fn add(&mut self, step: &Step) {
+        match step {
+            Step::PutNoun(noun, ..) => {
+                self.nouns.insert(noun.id.clone());
             }
-            Operation::DeleteNoun { id, incident, .. } => {
-                if incident == Incident::Detach {
+            Step::DeleteNoun(id, incident, _) => {
+                if *incident == Incident::Detach {
                     self.detached.insert(id.clone());
                 }
                 self.deleted.insert(id.clone());
-                self.nouns.insert(id);
+                self.nouns.insert(id.clone());
             }
-            Operation::PutVerb { verb, .. } => {
-                self.verbs.insert(verb.effective_id());
-                self.nouns.insert(verb.source);
-                self.nouns.insert(verb.target);
+            Step::PutVerb(verb, id, ..) => {
+                self.verbs.insert(id.clone());
+                self.nouns.insert(verb.source.clone());
+                self.nouns.insert(verb.target.clone());
             }
-            Operation::DeleteVerb { id, .. } => {
-                self.verbs.insert(id);
+            Step::DeleteVerb(id, _) => {
+                self.verbs.insert(id.clone());
             }
-            // `Clear` touches everything and needs nothing; what this build does not know is refused when it is applied.
-            _ => {}
+            // A clear touches everything and needs nothing; what this build does not know is refused when it is applied.
+            Step::Clear | Step::Unknown => {}
         }
     }
 }
 
 impl View {
-    /// What `payloads` touch of `contents`.
-    pub(crate) fn fetch(space: Space, contents: &Contents, payloads: &[&[u8]]) -> Self {
+    /// What `commands` touch of `contents`.
+    pub(crate) fn fetch(space: Space, contents: &Contents, commands: &[&Command]) -> Self {
         // Round 1: what the operations name. Round 2: which verbs touch the nouns to be deleted. Round 3: those of them that go too.
         let mut names = Names::default();
-        payloads.iter().filter_map(|payload| decode_operations(payload).ok()).flatten().for_each(|operation| names.add(operation));
+        commands.iter().filter_map(|command| command.steps.as_ref()).flatten().for_each(|step| names.add(step));
         let incident: BTreeMap<NounId, BTreeSet<VerbId>> =
             names.deleted.into_iter().map(|noun| (noun.clone(), incident_ids(contents, &noun))).collect();
         names.verbs.extend(names.detached.iter().filter_map(|noun| incident.get(noun)).flatten().cloned());

@@ -169,14 +169,19 @@ impl Accounts {
 
 #[async_trait]
 impl StateMachine for Accounts {
+    type Command = Option<Command>;
     type View = Book;
 
-    async fn fetch(&self, _payloads: &[&[u8]]) -> Result<Book, MachineError> {
+    fn decode(payload: &[u8]) -> Option<Command> {
+        Command::decode(payload)
+    }
+
+    async fn fetch(&self, _commands: &[&Option<Command>]) -> Result<Book, MachineError> {
         Ok(self.book())
     }
 
-    fn apply(view: &mut Book, _context: Context, payload: &[u8]) -> Verdict {
-        match Command::decode(payload).and_then(|command| view.apply(&command)) {
+    fn apply(view: &mut Book, _context: Context, command: &Option<Command>) -> Verdict {
+        match command.as_ref().and_then(|command| view.apply(command)) {
             Some(changed) => Verdict::Effective { changed },
             None => Verdict::Rejected(Rejection { operation: 0, code: 1 }),
         }

@@ -191,11 +191,10 @@ impl<D: Domain> Replay<'_, D> {
 
     fn apply(&mut self, record: &SlotRecord) {
         let slot = record.header.seq.get();
-        let payloads: Vec<_> =
-            record.batches.iter().flat_map(|batch| &batch.transactions).filter_map(|transaction| transaction.payload.clone()).collect();
-        let payloads: Vec<_> = payloads.iter().map(AsRef::as_ref).collect();
+        let transactions = || record.batches.iter().flat_map(|batch| &batch.transactions);
+        let commands: Vec<_> = transactions().filter_map(|transaction| Some(D::Machine::decode(transaction.payload.as_deref()?))).collect();
         let machine = Arc::clone(&self.reference.machine);
-        let Some(Ok(mut view)) = machine.fetch(&payloads).now_or_never() else {
+        let Some(Ok(mut view)) = machine.fetch(&commands.iter().collect::<Vec<_>>()).now_or_never() else {
             self.complain("P5", format!("slot {slot}: the machine cannot go on"));
             return;
         };
@@ -240,7 +239,7 @@ impl<D: Domain> Replay<'_, D> {
             && transaction
                 .payload
                 .as_deref()
-                .is_none_or(|payload| matches!(D::Machine::apply(view, context, payload), Verdict::Effective { .. }));
+                .is_none_or(|payload| matches!(D::Machine::apply(view, context, &D::Machine::decode(payload)), Verdict::Effective { .. }));
         if !effective && !transaction.protocol.is_empty() {
             (self.last, self.claims) = kept;
         }

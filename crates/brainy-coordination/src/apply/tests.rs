@@ -7,7 +7,8 @@ use bytes::Bytes;
 use proptest::prelude::*;
 
 use super::*;
-use crate::batch::{self, Contents, Fence};
+use crate::batch::{Contents, Fence};
+use crate::decoding;
 use crate::descriptor::{Constants, RULES, Truncation};
 use crate::machine::MachineError;
 use crate::token::OpId;
@@ -18,14 +19,19 @@ struct PlusOnly;
 
 #[async_trait]
 impl StateMachine for PlusOnly {
+    type Command = bool;
     type View = ();
 
-    async fn fetch(&self, _payloads: &[&[u8]]) -> Result<(), MachineError> {
+    fn decode(payload: &[u8]) -> bool {
+        payload == b"+"
+    }
+
+    async fn fetch(&self, _commands: &[&bool]) -> Result<(), MachineError> {
         Ok(())
     }
 
-    fn apply(_view: &mut (), _context: Context, payload: &[u8]) -> Verdict {
-        if payload == b"+" { Verdict::Effective { changed: 1 } } else { Verdict::Rejected(Rejection { operation: 3, code: 9 }) }
+    fn apply(_view: &mut (), _context: Context, plus: &bool) -> Verdict {
+        if *plus { Verdict::Effective { changed: 1 } } else { Verdict::Rejected(Rejection { operation: 3, code: 9 }) }
     }
 
     fn summary_of(_view: &()) -> Summary {
@@ -46,6 +52,8 @@ impl StateMachine for PlusOnly {
         Ok(())
     }
 }
+
+type Loaded = LoadedBatch<bool>;
 
 const STORE: StoreId = StoreId::from_bytes([1; 16]);
 
@@ -70,19 +78,19 @@ fn both(operation: ProtocolOperation, payload: &Transaction) -> Transaction {
     Transaction { protocol: vec![operation], ..payload.clone() }
 }
 
-fn loaded(store: StoreId, author: u8, wseq: u64, base: u64, list: &[Vec<u8>]) -> LoadedBatch {
+fn loaded(store: StoreId, author: u8, wseq: u64, base: u64, list: &[Vec<u8>]) -> Loaded {
     let (list, count) = (Bytes::from(codec::encode_list(list)), list.len() as u32);
-    let transactions = Some(batch::decode_transactions(&list, count));
-    LoadedBatch::Known { batch: Batch::new(store, writer(author), wseq, base, count, Contents::Inline(list)), transactions }
+    let orders = decoding::orders::<PlusOnly>(&list, count);
+    Loaded::new(Batch::new(store, writer(author), wseq, base, count, Contents::Inline(list)), orders)
 }
 
 /// Batch `wseq` of writer `author`, formed at tail `base`.
-fn batch(author: u8, wseq: u64, base: u64, transactions: &[Transaction]) -> LoadedBatch {
+fn batch(author: u8, wseq: u64, base: u64, transactions: &[Transaction]) -> Loaded {
     let list: Vec<_> = transactions.iter().map(Transaction::encode).collect();
     loaded(STORE, author, wseq, base, &list)
 }
 
-fn protocol(author: u8, wseq: u64, base: u64, operation: ProtocolOperation) -> LoadedBatch {
+fn protocol(author: u8, wseq: u64, base: u64, operation: ProtocolOperation) -> Loaded {
     batch(author, wseq, base, &[Transaction::protocol(operation)])
 }
 
@@ -103,12 +111,12 @@ fn published(seq: u64, token: u64) -> ProtocolOperation {
 }
 
 /// Applies one slot and installs it; the verdict bit of each of its transactions.
-fn slot(state: &mut LogState, batches: &[LoadedBatch]) -> Vec<bool> {
+fn slot(state: &mut LogState, batches: &[Loaded]) -> Vec<bool> {
     let next = SequenceNumber::new(state.position + 1).unwrap();
     let staged = apply::<PlusOnly>(state, (), next, 0, batches).unwrap();
     let counts = batches.iter().map(|loaded| match loaded {
-        LoadedBatch::Known { batch, .. } => batch.count as usize,
-        LoadedBatch::Undecodable => 0,
+        Loaded::Known { batch, .. } => batch.count as usize,
+        Loaded::Undecodable => 0,
     });
     let bits = (0..counts.sum()).map(|at| crate::slot::bit(&staged.bits, at).unwrap()).collect();
     let bookkeeping = staged.bookkeeping;
@@ -123,7 +131,7 @@ fn empty(state: &mut LogState, slots: u64) {
 }
 
 /// Slots after each other, each with its batches and the bits they must get, at this horizon.
-fn check(name: &str, horizon: u64, slots: &[(&[LoadedBatch], &[bool])]) {
+fn check(name: &str, horizon: u64, slots: &[(&[Loaded], &[bool])]) {
     let mut state = state(horizon);
     for (number, (batches, bits)) in (1..).zip(slots) {
         assert_eq!(slot(&mut state, batches), *bits, "{name}: slot {number}");
@@ -131,7 +139,7 @@ fn check(name: &str, horizon: u64, slots: &[(&[LoadedBatch], &[bool])]) {
 }
 
 /// A slot's batches, and the bits they must get.
-type Slot<'a> = (&'a [LoadedBatch], &'a [bool]);
+type Slot<'a> = (&'a [Loaded], &'a [bool]);
 
 const YES: &[bool] = &[true];
 const NO: &[bool] = &[false];
@@ -220,9 +228,9 @@ fn the_state_is_bounded_by_the_writers_of_the_last_2h_slots() {
         let mut id = [0; 16];
         id[..8].copy_from_slice(&number.to_le_bytes());
         let list = Bytes::from(codec::encode_list(&[plus().encode()]));
-        let transactions = Some(batch::decode_transactions(&list, 1));
+        let orders = decoding::orders::<PlusOnly>(&list, 1);
         let batch = Batch::new(STORE, WriterId::from_bytes(id), 1, number, 1, Contents::Inline(list));
-        assert_eq!(slot(&mut state, &[LoadedBatch::Known { batch, transactions }]), YES);
+        assert_eq!(slot(&mut state, &[Loaded::new(batch, orders)]), YES);
         assert!(state.writer_count() <= 11, "{} writers after slot {number}", state.writer_count());
         assert!(codec::encode(&state).len() < 4_096, "{} bytes after slot {number}", codec::encode(&state).len());
     }
@@ -389,11 +397,11 @@ fn bytes_that_are_no_transaction_are_rejected_alone_and_unknown_ones_stop_the_re
     check("garbage", 9, &[(&[garbage], &[false, true]), (&[batch(1, 2, 1, &[plus()])], YES)]);
     // A list that does not hold what the batch says: every transaction of it is rejected, the number is consumed.
     let list = Bytes::from(codec::encode_list(&[plus().encode()]));
-    let transactions = Some(batch::decode_transactions(&list, 2));
+    let orders = decoding::orders::<PlusOnly>(&list, 2);
     let batch_of_two = Batch::new(STORE, writer(1), 1, 0, 2, Contents::Inline(list));
-    let broken = [LoadedBatch::Known { batch: batch_of_two, transactions }];
+    let broken = [Loaded::new(batch_of_two, orders)];
     check("a broken list", 9, &[(&broken, &[false, false]), (&[batch(1, 2, 1, &[plus()])], YES)]);
-    check("no batch at all", 9, &[(&[LoadedBatch::Undecodable, batch(1, 1, 0, &[plus()])], YES)]);
+    check("no batch at all", 9, &[(&[Loaded::Undecodable, batch(1, 1, 0, &[plus()])], YES)]);
 
     let newer = FieldWriter::new().required(1, b"+").required(77, b"").finish();
     let newer_operation = codec::encode_list(&[FieldWriter::new().required(1, &codec::encode(&99_u16)).finish()]);
@@ -412,7 +420,7 @@ fn ordinals_count_every_transaction_of_the_slot_effective_or_not() {
     let mut state = state(9);
     slot(
         &mut state,
-        &[batch(1, 2, 0, &[plus(), plus()]), LoadedBatch::Undecodable, batch(2, 1, 0, &[minus(), plus()]), batch(3, 1, 0, &[plus()])],
+        &[batch(1, 2, 0, &[plus(), plus()]), Loaded::Undecodable, batch(2, 1, 0, &[minus(), plus()]), batch(3, 1, 0, &[plus()])],
     );
     assert_eq!(state.writer(writer(2)).unwrap().first_ordinal, 2);
     assert_eq!(state.writer(writer(3)).unwrap().first_ordinal, 4);
@@ -448,7 +456,7 @@ proptest! {
             prop_assert_eq!(&bits, &slot(&mut two, &batches));
             prop_assert_eq!(&one, &two);
             for (loaded, effective) in batches.iter().zip(bits) {
-                let LoadedBatch::Known { batch, .. } = loaded else { continue };
+                let Loaded::Known { batch, .. } = loaded else { continue };
                 if effective {
                     prop_assert!(one.position - batch.base <= horizon, "INV-6: a stale batch took effect");
                     // A number may return only after its writer was forgotten, and then every copy of the old one is stale.

@@ -7,7 +7,8 @@ use futures_util::future::join;
 
 use super::*;
 use crate::apply::{COMPACTOR, LoadedBatch, apply};
-use crate::batch::{self, Batch, Contents, Transaction};
+use crate::batch::{Batch, Contents, Transaction};
+use crate::decoding;
 use crate::descriptor::Constants;
 use crate::environment::Environment;
 use crate::log::LogOptions;
@@ -37,11 +38,11 @@ fn nothing_in_the_state_grows_over_a_hundred_thousand_process_starts() {
         if start.is_multiple_of(100) {
             transaction.protocol.push(ProtocolOperation::LeaseClaim { name: COMPACTOR.into(), token: start });
         }
-        let list = brainy_core::codec::encode_list(&[transaction.encode()]);
-        let transactions = Some(batch::decode_transactions(&list, 1));
-        let batch = Batch::new(store, writer(start), 1, state.position, 1, Contents::Inline(list.into()));
+        let list = bytes::Bytes::from(brainy_core::codec::encode_list(&[transaction.encode()]));
+        let orders = decoding::orders::<NullMachine>(&list, 1);
+        let batch = Batch::new(store, writer(start), 1, state.position, 1, Contents::Inline(list));
         let seq = SequenceNumber::new(state.position + 1).unwrap();
-        let staged = apply::<NullMachine>(&state, (), seq, 0, &[LoadedBatch::Known { batch, transactions }]).unwrap();
+        let staged = apply::<NullMachine>(&state, (), seq, 0, &[LoadedBatch::new(batch, orders)]).unwrap();
         assert_eq!(staged.bits, [1], "start {start}");
         state.install(staged.delta, ContentHash::of(&start.to_le_bytes()), state.position, staged.bits, Some(seq.get()));
         if start.is_multiple_of(1_000) {

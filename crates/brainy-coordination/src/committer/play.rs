@@ -5,9 +5,10 @@ use brainy_core::{ContentHash, WriterId};
 use bytes::Bytes;
 
 use crate::apply::LoadedBatch;
-use crate::batch::{self, Batch, BlobReference, Contents};
+use crate::batch::{Batch, BlobReference, Contents};
 use crate::committer::{ATTEMPT, Committer, may_pass};
 use crate::decide::Identity;
+use crate::decoding;
 use crate::error::Error;
 use crate::machine::StateMachine;
 use crate::mutants::broken;
@@ -18,12 +19,12 @@ use crate::token::OpId;
 const BATCH_BYTES: usize = 4 << 20;
 
 /// A batch that was closed and is not decided yet.
-pub(super) struct Play {
+pub(super) struct Play<C> {
     pub(super) batch: Batch,
     /// The blob's body, where the transactions do not lie in the batch itself and it was not written yet.
     pub(super) blob: Option<Bytes>,
     /// Its transactions as every replica will read them.
-    pub(super) loaded: LoadedBatch,
+    pub(super) loaded: LoadedBatch<C>,
     pub(super) sent: Vec<Sent>,
     /// It lies in the inbox since the log had this tail.
     pub(super) posted: Option<u64>,
@@ -37,7 +38,7 @@ pub(super) struct Play {
     pub(super) overrides_digest: bool,
 }
 
-impl Play {
+impl<C> Play<C> {
     /// The name of its first transaction.
     pub(super) const fn op(&self) -> OpId {
         let Batch { writer, wseq, base, hash, .. } = self.batch;
@@ -48,7 +49,7 @@ impl Play {
     pub(super) fn under(self, writer: WriterId, wseq: u64) -> Self {
         let batch = Batch::new(self.batch.store, writer, wseq, self.batch.base, self.batch.count, self.batch.contents.clone());
         let loaded = match self.loaded {
-            LoadedBatch::Known { transactions, .. } => LoadedBatch::Known { batch: batch.clone(), transactions },
+            LoadedBatch::Known { orders, .. } => LoadedBatch::Known { batch: batch.clone(), orders },
             LoadedBatch::Undecodable => LoadedBatch::Undecodable,
         };
         Self { batch, loaded, posted: None, left: false, tries: 0, ..self }
@@ -88,7 +89,7 @@ impl<M: StateMachine> Committer<'_, M> {
         }
         let count = u32::try_from(transactions.len()).expect("a batch holds a bounded number of transactions");
         let list = Bytes::from(codec::encode_list(&transactions));
-        let decoded = batch::decode_transactions(&list, count);
+        let orders = decoding::orders::<M>(&list, count);
         let (contents, blob) = if list.len() as u64 > shared.descriptor.constants.inline_bytes {
             (Contents::Blob(BlobReference { hash: ContentHash::of(&list), bytes: list.len() as u64 }), Some(list))
         } else {
@@ -101,7 +102,7 @@ impl<M: StateMachine> Committer<'_, M> {
         // Before anybody learns a name: who resolves it here must find it in play.
         shared.ledger.start(batch.writer, batch.wseq, (0..count).map(name).collect());
         let sent = picked.close(name);
-        let loaded = LoadedBatch::Known { batch: batch.clone(), transactions: Some(decoded) };
+        let loaded = LoadedBatch::new(batch.clone(), orders);
         self.play = Some(Play { batch, blob, loaded, sent, posted: None, left: false, tries: 0, in_doubt: false, overrides_digest });
         Ok(())
     }

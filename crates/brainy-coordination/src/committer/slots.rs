@@ -1,6 +1,5 @@
 //! Creating a slot: what it carries, and what its reply means.
 
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use brainy_core::codec::{self, ObjectKind};
@@ -204,24 +203,24 @@ impl<M: StateMachine> Committer<'_, M> {
                 Some(Plan { carried: Vec::new(), scan_base: tip.state.position, listed: None })
             };
             let Some(plan) = plan else { return Ok(Prepared::ListingDue) };
-            let carried: Option<Vec<Arc<LoadedBatch>>> = plan.carried.iter().map(|name| shared.inbox.batch(name)).collect();
+            let carried: Option<Vec<LoadedBatch<M::Command>>> = plan.carried.iter().map(|name| shared.inbox.batch(name)).collect();
             // INV-20: what the header vouches for is what the slot carries.
             let Some(carried) = carried else { return Ok(Prepared::ListingDue) };
             if carried.is_empty() && self.play.is_none() {
                 return Ok(Prepared::Empty);
             }
             let at_ms = shared.corrected_wall_ms();
-            let mut loaded: Vec<LoadedBatch> = carried.iter().map(|batch| (**batch).clone()).collect();
+            let (carried, mut loaded) = (carried.len() as u64, carried);
             loaded.extend(self.play.as_ref().map(|play| play.loaded.clone()));
-            let view = shared.reader.machine.fetch(&apply::payloads(&loaded)).await?;
+            let view = shared.reader.machine.fetch(&apply::commands(&loaded)).await?;
             let staged =
                 apply::apply::<M>(&tip.state, view, tip.next(), at_ms, &loaded).map_err(|error| Error::bytes("own batch", error))?;
             let (header, object) = tip.slot_of(&staged, self.creator, at_ms, &loaded, &plan);
             if object.len() as u64 <= constants.slot_bytes {
-                let ready = Ready { header, object, staged, carried: carried.len() as u64 };
+                let ready = Ready { header, object, staged, carried };
                 return Ok(Prepared::Ready(Box::new(ready)));
             }
-            if carried.is_empty() {
+            if carried == 0 {
                 // A slot that a reader could not take would end the log for everybody.
                 let reason = format!("its slot would have {} bytes, at most {} are allowed", object.len(), constants.slot_bytes);
                 return Err(Error::Invalid { reason });

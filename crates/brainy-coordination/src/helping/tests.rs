@@ -2,7 +2,8 @@ use brainy_core::{ContentHash, Epoch, SequenceNumber, StoreId};
 
 use super::*;
 use crate::apply::{LoadedBatch, apply};
-use crate::batch::{Batch, Contents, Transaction, decode_transactions};
+use crate::batch::{Batch, Contents, Transaction};
+use crate::decoding;
 use crate::descriptor::{Constants, Truncation};
 use crate::machine::NullMachine;
 
@@ -23,9 +24,9 @@ fn slot(state: &mut LogState, scan_base: u64, batches: &[(u8, u64, u64)]) {
     let list = bytes::Bytes::from(brainy_core::codec::encode_list(&[Transaction::payload("x").encode()]));
     let loaded: Vec<_> = batches
         .iter()
-        .map(|(author, wseq, base)| LoadedBatch::Known {
-            batch: Batch::new(STORE, writer(*author), *wseq, *base, 1, Contents::Inline(list.clone())),
-            transactions: Some(decode_transactions(&list, 1)),
+        .map(|(author, wseq, base)| {
+            let batch = Batch::new(STORE, writer(*author), *wseq, *base, 1, Contents::Inline(list.clone()));
+            LoadedBatch::new(batch, decoding::orders::<NullMachine>(&list, 1))
         })
         .collect();
     let seq = SequenceNumber::new(state.position + 1).unwrap();

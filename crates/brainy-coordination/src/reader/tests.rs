@@ -5,7 +5,7 @@ use brainy_testkit::ManualClock;
 use bytes::Bytes;
 
 use super::*;
-use crate::batch::BlobReference;
+use crate::batch::{BlobReference, Transaction};
 use crate::descriptor::{Constants, Truncation};
 use crate::head::Head;
 use crate::log::{ChangeLog, LogOptions};

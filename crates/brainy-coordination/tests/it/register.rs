@@ -110,17 +110,22 @@ impl Register {
 
 #[async_trait]
 impl StateMachine for Register {
+    type Command = Option<(Change, u64)>;
     type View = View;
 
-    async fn fetch(&self, payloads: &[&[u8]]) -> Result<View, MachineError> {
+    fn decode(payload: &[u8]) -> Self::Command {
+        Change::parse(payload)
+    }
+
+    async fn fetch(&self, commands: &[&Self::Command]) -> Result<View, MachineError> {
         let inner = self.lock();
-        let keys = payloads.iter().filter_map(|payload| Change::parse(payload)).map(|(change, _)| change.key().to_owned());
+        let keys = commands.iter().filter_map(|command| command.as_ref()).map(|(change, _)| change.key().to_owned());
         let values = keys.map(|key| (key.clone(), inner.values.get(&key).copied())).collect();
         Ok(View { values, keys: inner.values.len() as u64, digest: inner.digest, effects: Vec::new() })
     }
 
-    fn apply(view: &mut View, context: Context, payload: &[u8]) -> Verdict {
-        let Some((change, label)) = Change::parse(payload) else {
+    fn apply(view: &mut View, context: Context, command: &Self::Command) -> Verdict {
+        let Some((change, label)) = command.clone() else {
             return Verdict::Rejected(Rejection { operation: 0, code: 1 });
         };
         let present = view.values.get_mut(change.key()).expect("fetched");

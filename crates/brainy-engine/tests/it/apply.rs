@@ -69,7 +69,7 @@ proptest! {
         let payloads: Vec<Vec<u8>> = lost.iter().map(|transaction| encode_operations(transaction)).collect();
         let mut view = fetch(&engine, &payloads);
         for (at, payload) in payloads.iter().enumerate() {
-            Engine::apply(&mut view, context(99, at), payload);
+            Engine::apply(&mut view, context(99, at), &Engine::decode(payload));
         }
         drop(view);
         prop_assert_eq!((engine.summary(), engine.snapshot()), before);

@@ -73,15 +73,16 @@ pub(crate) fn context(seq: u64, ordinal: usize) -> Context {
 }
 
 pub(crate) fn fetch(engine: &Engine, payloads: &[Vec<u8>]) -> View {
-    let payloads: Vec<&[u8]> = payloads.iter().map(Vec::as_slice).collect();
-    engine.fetch(&payloads).now_or_never().expect("state in memory is there at once").unwrap()
+    let commands: Vec<_> = payloads.iter().map(|payload| Engine::decode(payload)).collect();
+    engine.fetch(&commands.iter().collect::<Vec<_>>()).now_or_never().expect("state in memory is there at once").unwrap()
 }
 
 /// Commits one slot of these transactions; their verdicts.
 pub(crate) fn commit(engine: &Engine, seq: u64, transactions: &[Vec<Operation>]) -> Vec<Verdict> {
     let payloads: Vec<Vec<u8>> = transactions.iter().map(|transaction| encode_operations(transaction)).collect();
     let mut view = fetch(engine, &payloads);
-    let verdicts = payloads.iter().enumerate().map(|(at, payload)| Engine::apply(&mut view, context(seq, at), payload)).collect();
+    let verdicts =
+        payloads.iter().enumerate().map(|(at, payload)| Engine::apply(&mut view, context(seq, at), &Engine::decode(payload))).collect();
     let expected = Engine::summary_of(&view);
     engine.install(view, version(seq, u32::try_from(payloads.len()).unwrap()));
     assert_eq!(engine.summary(), expected, "a summary before the slot is sent is that after it was installed");

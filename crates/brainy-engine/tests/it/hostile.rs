@@ -11,7 +11,7 @@ fn survives(payloads: &[Vec<u8>]) {
     let mut view = fetch(&engine, payloads);
     for (at, payload) in payloads.iter().enumerate() {
         let before = Engine::summary_of(&view);
-        if let Verdict::Rejected(rejection) = Engine::apply(&mut view, context(2, at), payload) {
+        if let Verdict::Rejected(rejection) = Engine::apply(&mut view, context(2, at), &Engine::decode(payload)) {
             assert!(rejection.code == Rejection::MALFORMED || Reason::from_code(rejection.code).is_some());
             assert_eq!(Engine::summary_of(&view), before);
         }
@@ -63,6 +63,6 @@ fn bytes_that_are_no_transaction_are_rejected_as_such() {
     let engine = engine();
     let payloads = [b"nonsense".to_vec()];
     let mut view = fetch(&engine, &payloads);
-    let verdict = Engine::apply(&mut view, context(1, 0), &payloads[0]);
+    let verdict = Engine::apply(&mut view, context(1, 0), &Engine::decode(&payloads[0]));
     assert_eq!(verdict, Verdict::Rejected(Rejection { operation: 0, code: Rejection::MALFORMED }));
 }

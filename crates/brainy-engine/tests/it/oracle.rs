@@ -143,15 +143,23 @@ impl Model {
     pub(crate) fn digest(&self) -> SetHash {
         let mut digest = SetHash::EMPTY;
         for noun in self.nouns.values() {
-            let place = codec::encode(&(noun.version, noun.created_ms, noun.updated_ms));
-            digest.insert(&ContentHash::of_parts(&[b"noun", &place, &noun.content_bytes()]));
+            digest.insert(&element(1, noun.version, noun.created_ms, noun.updated_ms, &noun.content_bytes()));
         }
         for verb in self.verbs.values() {
-            let place = codec::encode(&(verb.version, verb.created_ms, verb.updated_ms));
-            digest.insert(&ContentHash::of_parts(&[b"verb", &place, &verb.content_bytes()]));
+            digest.insert(&element(2, verb.version, verb.created_ms, verb.updated_ms, &verb.content_bytes()));
         }
         digest
     }
+}
+
+/// As `docs/format.md` draws it.
+fn element(what: u8, version: Version, created_ms: u64, updated_ms: u64, content: &[u8]) -> ContentHash {
+    let mut bytes = vec![what];
+    for number in [u64::from(version.epoch.get()), version.seq.get(), version.ordinal.into(), created_ms, updated_ms] {
+        bytes.extend(number.to_le_bytes());
+    }
+    bytes.extend(codec::fingerprint(content).to_le_bytes());
+    ContentHash::of(&bytes)
 }
 
 fn once<I: Ord + Clone>(named: &mut BTreeSet<I>, id: &I) -> Result<(), Reason> {

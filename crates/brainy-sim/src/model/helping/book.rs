@@ -6,7 +6,7 @@ use std::hash::{Hash, Hasher};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
-use brainy_coordination::internals::{Batch, COMPACTOR, Contents, IntentName, LoadedBatch, LogState, apply};
+use brainy_coordination::internals::{Batch, COMPACTOR, Contents, IntentName, LoadedBatch, LogState, Order, apply};
 use brainy_coordination::{
     Constants, Context, MachineError, OpId, ProtocolOperation, RULES, Rejection, StateMachine, Summary, Transaction, Truncation, Verdict,
 };
@@ -84,14 +84,19 @@ struct Machine;
 
 #[async_trait]
 impl StateMachine for Machine {
+    type Command = Vec<u8>;
     type View = Board;
 
-    async fn fetch(&self, _payloads: &[&[u8]]) -> Result<Board, MachineError> {
+    fn decode(payload: &[u8]) -> Vec<u8> {
+        payload.to_vec()
+    }
+
+    async fn fetch(&self, _commands: &[&Vec<u8>]) -> Result<Board, MachineError> {
         Err(MachineError { reason: "a model keeps its views".into() })
     }
 
-    fn apply(view: &mut Board, context: Context, payload: &[u8]) -> Verdict {
-        let [work, deed] = payload else { return Verdict::Rejected(Rejection { operation: 0, code: Rejection::MALFORMED }) };
+    fn apply(view: &mut Board, context: Context, payload: &Vec<u8>) -> Verdict {
+        let [work, deed] = payload.as_slice() else { return Verdict::Rejected(Rejection { operation: 0, code: Rejection::MALFORMED }) };
         let done = match deed {
             1 => !std::mem::replace(&mut view.there, true),
             2 => std::mem::replace(&mut view.there, false),
@@ -171,11 +176,14 @@ impl Log {
     }
 }
 
+/// A batch as everybody reads it, and the name of its transaction.
+type Named = (LoadedBatch<Vec<u8>>, OpId);
+
 /// Prefixes that were applied and batches that were formed, of one run.
 #[derive(Debug, Default)]
 pub(in super::super) struct Library {
     prefixes: [Mutex<HashMap<u64, Log>>; 16],
-    batches: Mutex<HashMap<Formed, (LoadedBatch, OpId)>>,
+    batches: Mutex<HashMap<Formed, Named>>,
 }
 
 /// A copy begins anew: what it holds is true under the rules of one run only.
@@ -194,7 +202,7 @@ impl Library {
     }
 
     /// A batch as everybody reads it, and the name of its transaction. `deeds`: of each transaction.
-    pub(in super::super) fn batch(&self, formed: Formed, deeds: &[Deed]) -> (LoadedBatch, OpId) {
+    pub(in super::super) fn batch(&self, formed: Formed, deeds: &[Deed]) -> Named {
         if let Some(known) = self.batches.lock().unwrap_or_else(PoisonError::into_inner).get(&formed) {
             return known.clone();
         }
@@ -213,7 +221,7 @@ impl Library {
         let list = Bytes::from(format!("{:?}", formed.what));
         let batch = Batch::new(STORE, writer_id(formed.writer), formed.wseq.into(), formed.base.into(), 1, Contents::Inline(list));
         let op = OpId { writer: batch.writer, wseq: batch.wseq, index: 0, base: batch.base, hash: batch.hash };
-        let loaded = LoadedBatch::Known { batch, transactions: Some(Ok(vec![Ok(transaction)])) };
+        let loaded = LoadedBatch::new(batch, Ok(vec![Ok(Order::read::<Machine>(transaction))]));
         self.batches.lock().unwrap_or_else(PoisonError::into_inner).insert(formed, (loaded.clone(), op));
         (loaded, op)
     }

@@ -2,7 +2,7 @@
 
 use std::sync::PoisonError;
 
-use brainy_coordination::internals::{Batch, Belief, Contents, LoadedBatch, LogState, Seen, Turn, apply, turn};
+use brainy_coordination::internals::{Batch, Belief, Contents, LoadedBatch, LogState, Order, Seen, Turn, apply, turn};
 use brainy_coordination::{Constants, Fence, NullMachine, ProtocolOperation, RULES, Transaction, Truncation};
 use brainy_core::{ContentHash, Epoch, SequenceNumber, StoreId, WriterId};
 use bytes::Bytes;
@@ -47,7 +47,7 @@ fn takes_effect(highest: u8, record: Record, unfenced: bool) -> bool {
     };
     let load = |writer: u8, record| {
         let batch = Batch::new(STORE, WriterId::from_bytes([writer; 16]), 1, 0, 1, Contents::Inline(Bytes::new()));
-        LoadedBatch::Known { batch, transactions: Some(Ok(vec![Ok(transaction(record))])) }
+        LoadedBatch::new(batch, Ok(vec![Ok(Order::read::<NullMachine>(transaction(record)))]))
     };
     let constants = Constants::new(Truncation::Tombstone);
     let state = LogState::new(STORE, Epoch::FIRST, 0, ContentHash::of(b"before"), RULES, &constants);

@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use brainy_coordination::internals::{
-    Answer, Batch, Contents, Decided, Decision, LoadedBatch, LogState, Mutant, Staged, Told, Watch, answer_of, apply, stands_next, tell,
+    Answer, Batch, Contents, Decided, Decision, LoadedBatch, LogState, Mutant, Order, Staged, Told, Watch, answer_of, apply, stands_next,
+    tell,
 };
 use brainy_coordination::{Context, MachineError, ProtocolOperation, Rejection, StateMachine, Summary, Transaction, Verdict};
 use brainy_core::{ContentHash, SequenceNumber, Version};
@@ -45,13 +46,18 @@ struct Machine;
 
 #[async_trait]
 impl StateMachine for Machine {
+    type Command = Vec<u8>;
     type View = Failing;
 
-    async fn fetch(&self, _payloads: &[&[u8]]) -> Result<Failing, MachineError> {
+    fn decode(payload: &[u8]) -> Vec<u8> {
+        payload.to_vec()
+    }
+
+    async fn fetch(&self, _commands: &[&Vec<u8>]) -> Result<Failing, MachineError> {
         Err(MachineError { reason: "a model keeps its views".into() })
     }
 
-    fn apply(view: &mut Failing, _context: Context, payload: &[u8]) -> Verdict {
+    fn apply(view: &mut Failing, _context: Context, payload: &Vec<u8>) -> Verdict {
         if payload.iter().any(|work| view.0.contains(work)) {
             return Verdict::Rejected(Rejection { operation: 0, code: 1 });
         }
@@ -77,7 +83,7 @@ impl StateMachine for Machine {
     }
 }
 
-fn load(sent: &Sent) -> LoadedBatch {
+fn load(sent: &Sent) -> LoadedBatch<Vec<u8>> {
     let op = sent.name.op();
     let transaction = match sent.target {
         Some(target) => Transaction::protocol(ProtocolOperation::Cancel { op: target.op() }),
@@ -93,7 +99,7 @@ fn load(sent: &Sent) -> LoadedBatch {
         hash: op.hash,
         bytes: Bytes::new(),
     };
-    LoadedBatch::Known { batch, transactions: Some(Ok(vec![Ok(transaction)])) }
+    LoadedBatch::new(batch, Ok(vec![Ok(Order::read::<Machine>(transaction))]))
 }
 
 impl Naming {
