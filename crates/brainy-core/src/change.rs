@@ -6,7 +6,7 @@ mod tests;
 
 use std::collections::HashSet;
 
-pub use encoding::{decode_operations, encode_operations};
+pub use encoding::{decode_and_fingerprint, decode_operations, encode_operations};
 use serde::{Deserialize, Serialize};
 
 use crate::{ErrorKind, NounDraft, NounId, TypeName, VerbDraft, VerbId, Version};

@@ -232,6 +232,21 @@ impl FieldWriter {
         self
     }
 
+    /// A field that every reader must know, of so many bytes, which `fill` writes.
+    pub(crate) fn required_with(&mut self, tag: u16, length: usize, fill: impl FnOnce(&mut [u8])) -> &mut Self {
+        self.field(tag | REQUIRED, &[]);
+        let header = self.bytes.len();
+        self.bytes[header - 4..].copy_from_slice(&sized(length));
+        self.bytes.resize(header + length, 0);
+        fill(&mut self.bytes[header..]);
+        self
+    }
+
+    /// Makes room for so many bytes more.
+    pub(crate) fn reserve(&mut self, bytes: usize) {
+        self.bytes.reserve(bytes);
+    }
+
     fn field(&mut self, tag: u16, value: &[u8]) -> &mut Self {
         let number = tag & !REQUIRED;
         assert!(self.last.is_none_or(|last| last < number), "fields are written in ascending order, each once");
@@ -278,7 +293,7 @@ impl<'a> Fields<'a> {
     }
 
     fn read(what: &'static str, mut body: &'a [u8]) -> Result<Self, CodecError> {
-        let mut entries: Vec<(u16, &[u8])> = Vec::new();
+        let mut entries: Vec<(u16, &[u8])> = Vec::with_capacity(8);
         while !body.is_empty() {
             let Some((tag, rest)) = body.split_first_chunk::<2>() else {
                 return Err(CodecError::corrupt(what, "a field's tag is cut off"));
@@ -324,6 +339,19 @@ impl<'a> Fields<'a> {
         self.get(tag).map(|value| decode(self.what, value)).transpose()
     }
 
+    /// The bytes in which the fields from `first` to `last` lie, if each of them is marked as required: what a [`FieldWriter`] makes of those alone.
+    pub(crate) fn stretch(&self, body: &'a [u8], first: u16, last: u16) -> Option<&'a [u8]> {
+        const BEFORE_VALUE: usize = 6;
+        let wanted = |tag: u16| (first..=last).contains(&(tag & !REQUIRED));
+        let mut inside = self.entries.iter().filter(|(tag, _)| wanted(*tag));
+        if !inside.clone().all(|(tag, _)| tag & REQUIRED != 0) {
+            return None;
+        }
+        let before: usize = self.entries.iter().take_while(|(tag, _)| tag & !REQUIRED < first).map(|(_, value)| BEFORE_VALUE + value.len()).sum();
+        let length = inside.by_ref().map(|(_, value)| BEFORE_VALUE + value.len()).sum();
+        body.get(before..)?.get(..length)
+    }
+
     /// The fields that are not in `known`, to be written again by who re-writes the structure.
     pub fn unknown(&self, known: &[u16]) -> Vec<(u16, Vec<u8>)> {
         self.entries.iter().filter(|(tag, _)| !known.contains(&(tag & !REQUIRED))).map(|(tag, value)| (*tag, value.to_vec())).collect()
@@ -333,7 +361,8 @@ impl<'a> Fields<'a> {
 /// `items` one after the other, each behind its 32-bit length, all behind their 32-bit number.
 pub fn encode_list<T: AsRef<[u8]>>(items: &[T]) -> Vec<u8> {
     let count = u32::try_from(items.len()).expect("lists of the formats hold fewer than 2³² items");
-    let mut bytes = count.to_le_bytes().to_vec();
+    let mut bytes = Vec::with_capacity(items.iter().map(|item| 4 + item.as_ref().len()).sum::<usize>() + 4);
+    bytes.extend_from_slice(&count.to_le_bytes());
     for item in items {
         push_sized(&mut bytes, item.as_ref());
     }
@@ -364,9 +393,12 @@ fn push_field(bytes: &mut Vec<u8>, tag: u16, value: &[u8]) {
     push_sized(bytes, value);
 }
 
+fn sized(length: usize) -> [u8; 4] {
+    u32::try_from(length).expect("fields of the formats are shorter than 4 GiB").to_le_bytes()
+}
+
 fn push_sized(bytes: &mut Vec<u8>, value: &[u8]) {
-    let length = u32::try_from(value.len()).expect("fields of the formats are shorter than 4 GiB");
-    bytes.extend_from_slice(&length.to_le_bytes());
+    bytes.extend_from_slice(&sized(value.len()));
     bytes.extend_from_slice(value);
 }
 

@@ -17,7 +17,7 @@ mod vector;
 
 pub use change::{
     ChangeError, Incident, MAX_DETACHED_VERBS, MAX_OPERATIONS, MAX_TRANSACTION_BYTES, MissingEnds, Operation, Precondition,
-    decode_operations, encode_operations,
+    decode_and_fingerprint, decode_operations, encode_operations,
 };
 pub use clock::{Clock, Moment, SystemClock};
 pub use codec::CodecError;

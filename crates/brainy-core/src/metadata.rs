@@ -128,13 +128,23 @@ impl Metadata {
         if bytes.len() > MAX_METADATA_BYTES {
             return Err(MetadataError::TooLarge { bytes: bytes.len() });
         }
+        let found = match bytes.first() {
+            Some(&NULL) => Some("null"),
+            Some(&(FALSE | TRUE)) => Some("boolean"),
+            Some(&(SIGNED | UNSIGNED | DOUBLE)) => Some("number"),
+            Some(&TEXT) => Some("string"),
+            Some(&ARRAY) => Some("array"),
+            _ => None,
+        };
+        if let Some(found) = found {
+            return Err(MetadataError::NotAnObject { found });
+        }
         let mut rest = bytes;
-        let value = read(&mut rest, 0).map_err(MetadataError::Corrupt)?;
+        check(&mut rest, 0).map_err(MetadataError::Corrupt)?;
         if !rest.is_empty() {
             return Err(MetadataError::Corrupt(format!("{} bytes too many", rest.len())));
         }
-        let again = Self::from_value(&value)?;
-        if &*again.0 == bytes { Ok(again) } else { Err(MetadataError::Corrupt("not in canonical form".into())) }
+        Ok(Self(bytes.into()))
     }
 }
 
@@ -241,11 +251,52 @@ fn take<const N: usize>(bytes: &mut &[u8]) -> Result<[u8; N], String> {
     Ok(*head)
 }
 
-fn take_text(bytes: &mut &[u8]) -> Result<String, String> {
+fn take_text<'a>(bytes: &mut &'a [u8]) -> Result<&'a str, String> {
     let length = u32::from_le_bytes(take(bytes)?) as usize;
     let (text, rest) = bytes.split_at_checked(length).ok_or("a text is cut off")?;
     *bytes = rest;
-    std::str::from_utf8(text).map(str::to_owned).map_err(|error| error.to_string())
+    std::str::from_utf8(text).map_err(|error| error.to_string())
+}
+
+/// Takes one value off `bytes`, if [`write`] could have made it: without building it, since every item that is read passes here.
+fn check(bytes: &mut &[u8], depth: usize) -> Result<(), String> {
+    if depth > MAX_METADATA_DEPTH {
+        return Err(format!("it nests deeper than {MAX_METADATA_DEPTH} levels"));
+    }
+    let [kind] = take(bytes)?;
+    match kind {
+        NULL | FALSE | TRUE => {}
+        SIGNED => drop(take::<8>(bytes)?),
+        UNSIGNED => {
+            if i64::try_from(u64::from_le_bytes(take(bytes)?)).is_ok() {
+                return Err("a number that is not in canonical form".into());
+            }
+        }
+        DOUBLE => {
+            if !f64::from_bits(u64::from_le_bytes(take(bytes)?)).is_finite() {
+                return Err("a number is not finite".into());
+            }
+        }
+        TEXT => drop(take_text(bytes)?),
+        ARRAY => {
+            for _ in 0..u32::from_le_bytes(take(bytes)?) {
+                check(bytes, depth + 1)?;
+            }
+        }
+        OBJECT => {
+            let mut last = None;
+            for _ in 0..u32::from_le_bytes(take(bytes)?) {
+                let name = take_text(bytes)?;
+                if last.is_some_and(|last: &str| last.as_bytes() >= name.as_bytes()) {
+                    return Err("names that are not in canonical order".into());
+                }
+                last = Some(name);
+                check(bytes, depth + 1)?;
+            }
+        }
+        other => return Err(format!("a value of kind {other}")),
+    }
+    Ok(())
 }
 
 fn read(bytes: &mut &[u8], depth: usize) -> Result<Value, String> {
@@ -263,7 +314,7 @@ fn read(bytes: &mut &[u8], depth: usize) -> Result<Value, String> {
             let value = f64::from_bits(u64::from_le_bytes(take(bytes)?));
             Value::Number(Number::from_f64(value).ok_or("a number is not finite")?)
         }
-        TEXT => Value::String(take_text(bytes)?),
+        TEXT => Value::String(take_text(bytes)?.to_owned()),
         ARRAY => {
             let count = u32::from_le_bytes(take(bytes)?);
             let mut items = Vec::new();
@@ -276,7 +327,7 @@ fn read(bytes: &mut &[u8], depth: usize) -> Result<Value, String> {
             let count = u32::from_le_bytes(take(bytes)?);
             let mut members = Map::new();
             for _ in 0..count {
-                let name = take_text(bytes)?;
+                let name = take_text(bytes)?.to_owned();
                 members.insert(name, read(bytes, depth + 1)?);
             }
             Value::Object(members)

@@ -59,7 +59,10 @@ impl Vector {
         if components.is_empty() || components.len() > MAX_DIMENSION {
             return Err(VectorError::Size { given: components.len() });
         }
-        if let Some((at, &value)) = components.iter().enumerate().find(|(_, value)| !value.is_finite()) {
+        // Without a way out of the loop, it runs on whole registers.
+        if !components.iter().fold(true, |finite, value| finite & value.is_finite())
+            && let Some((at, &value)) = components.iter().enumerate().find(|(_, value)| !value.is_finite())
+        {
             return Err(VectorError::NotFinite { at, value });
         }
         Ok(Self(components))
@@ -91,7 +94,16 @@ impl Vector {
 
     /// The components as stored: little-endian `f32`, one after the other.
     pub fn to_bytes(&self) -> Vec<u8> {
-        self.0.iter().flat_map(|value| value.to_le_bytes()).collect()
+        let mut bytes = vec![0; 4 * self.0.len()];
+        self.write_to(&mut bytes);
+        bytes
+    }
+
+    /// Writes [`to_bytes`](Self::to_bytes) into `bytes`, which has that length.
+    pub(crate) fn write_to(&self, bytes: &mut [u8]) {
+        for (place, value) in bytes.as_chunks_mut::<4>().0.iter_mut().zip(&*self.0) {
+            *place = value.to_le_bytes();
+        }
     }
 
     /// The vector stored in `bytes`.

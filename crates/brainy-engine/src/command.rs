@@ -1,6 +1,6 @@
 //! A transaction as it was read: what applying it needs of its bytes.
 
-use brainy_core::{Incident, MissingEnds, NounDraft, NounId, Operation, Precondition, VerbDraft, VerbId, codec, decode_operations};
+use brainy_core::{Incident, MissingEnds, NounDraft, NounId, Operation, Precondition, VerbDraft, VerbId, decode_and_fingerprint};
 
 /// The operations of a transaction, read once, however often it is tried; made by [`decode`](brainy_coordination::StateMachine::decode) of an
 /// [`Engine`](crate::Engine).
@@ -24,21 +24,18 @@ pub(crate) enum Step {
 
 impl Command {
     pub(crate) fn decode(payload: &[u8]) -> Self {
-        let operations = decode_operations(payload).ok();
+        let operations = decode_and_fingerprint(payload).ok();
         Self { steps: operations.map(|operations| operations.into_iter().map(Step::new).collect()) }
     }
 }
 
 impl Step {
-    fn new(operation: Operation) -> Self {
+    fn new((operation, fingerprint): (Operation, u128)) -> Self {
         match operation {
-            Operation::PutNoun { noun, precondition } => {
-                let fingerprint = codec::fingerprint(&noun.content_bytes());
-                Self::PutNoun(noun, fingerprint, precondition)
-            }
+            Operation::PutNoun { noun, precondition } => Self::PutNoun(noun, fingerprint, precondition),
             Operation::DeleteNoun { id, incident, precondition } => Self::DeleteNoun(id, incident, precondition),
             Operation::PutVerb { verb, precondition, missing } => {
-                let (id, fingerprint) = (verb.effective_id(), codec::fingerprint(&verb.content_bytes()));
+                let id = verb.effective_id();
                 Self::PutVerb(verb, id, fingerprint, precondition, missing)
             }
             Operation::DeleteVerb { id, precondition } => Self::DeleteVerb(id, precondition),

@@ -40,6 +40,29 @@ pub fn encode_operations(operations: &[Operation]) -> Vec<u8> {
 /// [`CodecError::Corrupt`]: cut off, over [`MAX_TRANSACTION_BYTES`] or [`MAX_OPERATIONS`], or with a value that its type refuses, which is named;
 /// [`CodecError::Unsupported`]: a kind of operation, a required field or a variant this build does not know.
 pub fn decode_operations(bytes: &[u8]) -> Result<Vec<Operation>, CodecError> {
+    decode_each(bytes, |operation, _, _| operation)
+}
+
+/// As [`decode_operations`], each operation with the [fingerprint](codec::fingerprint) of the content bytes of what it puts; 0 where it puts nothing.
+///
+/// # Errors
+/// As [`decode_operations`].
+pub fn decode_and_fingerprint(bytes: &[u8]) -> Result<Vec<(Operation, u128)>, CodecError> {
+    decode_each(bytes, |operation, fields, body| {
+        // The content bytes stand in the operation as they are, but for those of a verb whose id is derived.
+        let content = fields.stretch(body, ID, WEIGHT);
+        let fingerprint = match &operation {
+            Operation::PutNoun { noun, .. } => content.map_or_else(|| codec::fingerprint(&noun.content_bytes()), codec::fingerprint),
+            Operation::PutVerb { verb, .. } => content
+                .filter(|_| verb.id.is_some())
+                .map_or_else(|| codec::fingerprint(&verb.content_bytes()), codec::fingerprint),
+            Operation::DeleteNoun { .. } | Operation::DeleteVerb { .. } | Operation::Clear => 0,
+        };
+        (operation, fingerprint)
+    })
+}
+
+fn decode_each<T>(bytes: &[u8], take: impl Fn(Operation, &Fields<'_>, &[u8]) -> T) -> Result<Vec<T>, CodecError> {
     const WHOLE: &str = "transaction";
     if bytes.len() > MAX_TRANSACTION_BYTES {
         return Err(CodecError::corrupt(WHOLE, format!("{} bytes, at most {MAX_TRANSACTION_BYTES} are allowed", bytes.len())));
@@ -48,7 +71,11 @@ pub fn decode_operations(bytes: &[u8]) -> Result<Vec<Operation>, CodecError> {
     if bodies.len() > MAX_OPERATIONS {
         return Err(CodecError::corrupt(WHOLE, format!("{} operations, at most {MAX_OPERATIONS} are allowed", bodies.len())));
     }
-    bodies.into_iter().enumerate().map(|(at, body)| decode_operation(body).map_err(|error| numbered(at, error))).collect()
+    let read = |body| {
+        let fields = Fields::parse(WHAT, &KNOWN, body)?;
+        Ok(take(decode_operation(&fields)?, &fields, body))
+    };
+    bodies.into_iter().enumerate().map(|(at, body)| read(body).map_err(|error| numbered(at, error))).collect()
 }
 
 /// `error`, with the number of its operation, from 0.
@@ -97,8 +124,7 @@ fn write_unless_default<T: Serialize + Default + PartialEq>(body: &mut FieldWrit
     }
 }
 
-fn decode_operation(body: &[u8]) -> Result<Operation, CodecError> {
-    let fields = Fields::parse(WHAT, &KNOWN, body)?;
+fn decode_operation(fields: &Fields<'_>) -> Result<Operation, CodecError> {
     let &[kind] = fields.need(KIND)? else {
         return Err(CodecError::corrupt(WHAT, "its kind is not one byte"));
     };
@@ -113,20 +139,20 @@ fn decode_operation(body: &[u8]) -> Result<Operation, CodecError> {
     if let Some(stray) = KNOWN.iter().find(|tag| !of_kind.contains(tag) && fields.get(**tag).is_some()) {
         return Err(CodecError::corrupt(WHAT, format!("field {stray} does not belong to kind {kind}")));
     }
-    let precondition = read_or_default(&fields, PRECONDITION, PRECONDITIONS)?;
+    let precondition = read_or_default(fields, PRECONDITION, PRECONDITIONS)?;
     Ok(match kind {
-        PUT_NOUN => Operation::PutNoun { noun: content::read_noun(WHAT, &fields)?, precondition },
+        PUT_NOUN => Operation::PutNoun { noun: content::read_noun(WHAT, fields)?, precondition },
         DELETE_NOUN => Operation::DeleteNoun {
-            id: content::read_text(WHAT, &fields, ID)?,
-            incident: read_or_default(&fields, INCIDENT, INCIDENTS)?,
+            id: content::read_text(WHAT, fields, ID)?,
+            incident: read_or_default(fields, INCIDENT, INCIDENTS)?,
             precondition,
         },
         PUT_VERB => Operation::PutVerb {
-            verb: content::read_verb(WHAT, &fields)?,
+            verb: content::read_verb(WHAT, fields)?,
             precondition,
-            missing: content::read_optional_text(WHAT, &fields, MISSING)?.map_or(MissingEnds::Refuse, MissingEnds::Create),
+            missing: content::read_optional_text(WHAT, fields, MISSING)?.map_or(MissingEnds::Refuse, MissingEnds::Create),
         },
-        DELETE_VERB => Operation::DeleteVerb { id: content::read_text(WHAT, &fields, ID)?, precondition },
+        DELETE_VERB => Operation::DeleteVerb { id: content::read_text(WHAT, fields, ID)?, precondition },
         _ => Operation::Clear,
     })
 }

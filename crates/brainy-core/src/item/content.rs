@@ -24,13 +24,17 @@ struct Common<'a> {
     service: Option<&'a ServiceTag>,
 }
 
+/// Bytes of everything but vector and metadata, as a rule.
+const USUAL_BYTES: usize = 256;
+
 fn write_common(body: &mut FieldWriter, common: &Common<'_>) {
+    body.reserve(USUAL_BYTES + 4 * common.vector.map_or(0, Vector::dimension) + common.metadata.as_bytes().len());
     if let Some(id) = common.id {
         body.required(ID, id.as_bytes());
     }
     body.required(TYPE, common.kind.as_str().as_bytes());
     if let Some(vector) = common.vector {
-        body.required(VECTOR, &vector.to_bytes());
+        body.required_with(VECTOR, 4 * vector.dimension(), |bytes| vector.write_to(bytes));
     }
     body.required(METADATA, common.metadata.as_bytes());
     if let Some(service) = common.service {
