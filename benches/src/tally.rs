@@ -3,7 +3,7 @@
 use std::sync::{Mutex, PoisonError};
 
 use async_trait::async_trait;
-use brainy_coordination::{Context, MachineError, StateMachine, Summary, Verdict};
+use brainy_coordination::{Context, MachineError, Retired, StateMachine, Summary, Verdict};
 use brainy_core::{SetHash, Version, codec};
 
 use crate::Random;
@@ -77,8 +77,9 @@ impl StateMachine for Tally {
         view.summary()
     }
 
-    fn install(&self, view: Counted, _position: Version) {
+    fn install(&self, view: Counted, _position: Version) -> Retired {
         *self.lock() = view;
+        Retired::default()
     }
 
     fn summary(&self) -> Summary {

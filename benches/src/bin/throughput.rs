@@ -160,7 +160,8 @@ fn decided(pending: Pending) {
 fn read_again(plan: &Plan, written: &Written) -> f64 {
     let begun = SystemClock.now();
     let environment = Environment::new(Arc::clone(&written.store) as _);
-    let log = block_on(ChangeLog::open(environment, engine(), LogOptions::default().with_read_only(true), far())).expect("it is there");
+    let log = block_on(ChangeLog::open(environment, engine(), LogOptions::default().with_read_only(true).with_decode_beside(true), far()))
+        .expect("it is there");
     let took = SystemClock.now().since(begun);
     let digests = |log: &ChangeLog<Engine>| block_on(log.digests()).expect("replicas agree");
     assert_eq!(digests(&log), digests(&written.log), "a replica holds what its writer holds");

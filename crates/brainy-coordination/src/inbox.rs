@@ -169,7 +169,7 @@ async fn read<M: StateMachine>(shared: &Shared<M>, name: &IntentName, deadline: 
         Ok(_) => return Ok(Some(Known::Foreign)),
         Err(error) => return Ok(Some(Known::Unreadable(error.to_string()))),
     };
-    let orders = match shared.reader.orders(&batch, deadline).await {
+    let orders = match shared.reader.orders(&batch, None, deadline).await {
         Ok(Some(orders)) => orders,
         Ok(None) => return Ok(Some(Known::Unreadable("its blob is missing".into()))),
         Err(Error::Bytes { error, .. }) => return Ok(Some(Known::Unreadable(error.to_string()))),

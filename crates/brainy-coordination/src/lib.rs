@@ -4,6 +4,7 @@
 mod apply;
 #[allow(unreachable_pub, missing_docs, reason = "the model reaches it through `internals`, under a feature")]
 mod batch;
+mod beside;
 #[allow(unreachable_pub, reason = "the model reaches it through `internals`, under a feature")]
 mod cas;
 mod collector;
@@ -67,7 +68,7 @@ pub use history::{BatchRecord, SlotRecord, TransactionRecord, find_tail, read_sl
 pub use hold::{Pin, PinRecord, Tag};
 pub use lock::{Guard, Holder, Lock, LockOptions, Loss};
 pub use log::{ChangeLog, Figures, LogOptions};
-pub use machine::{Context, MachineError, NullMachine, Rejection, StateMachine, Summary, Verdict};
+pub use machine::{Context, MachineError, NullMachine, Rejection, Retired, StateMachine, Summary, Verdict};
 pub use make::{NewStore, compare_store, create_store, read_descriptor};
 pub use protocol::{MAX_NAME_BYTES, MAX_REASON_BYTES, ProtocolOperation};
 pub use publish::Published;

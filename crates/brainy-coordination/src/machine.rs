@@ -83,6 +83,23 @@ pub struct MachineError {
     pub reason: String,
 }
 
+/// What an install put out of use. To free it may take as long as the install itself, so whoever has a thread to spare drops it there; dropping it is all it is for.
+#[derive(Default)]
+pub struct Retired(Option<Box<dyn Send>>);
+
+impl Retired {
+    /// This.
+    pub fn new(retired: impl Send + 'static) -> Self {
+        Self(Some(Box::new(retired)))
+    }
+}
+
+impl std::fmt::Debug for Retired {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("Retired").field(&self.0.is_some()).finish()
+    }
+}
+
 /// A deterministic state machine driven by a log.
 ///
 /// The log reads each payload once ([`decode`](Self::decode), a function of the bytes alone), asks for a [`View`](Self::View) of just what some of them touch
@@ -113,7 +130,7 @@ pub trait StateMachine: std::fmt::Debug + Send + Sync + 'static {
     fn summary_of(view: &Self::View) -> Summary;
 
     /// Makes the view's changes those of the machine. The machine has not changed since the view was fetched.
-    fn install(&self, view: Self::View, position: Version);
+    fn install(&self, view: Self::View, position: Version) -> Retired;
 
     /// Counters and digest of the present state.
     fn summary(&self) -> Summary;
@@ -151,7 +168,9 @@ impl StateMachine for NullMachine {
         Summary::default()
     }
 
-    fn install(&self, _view: (), _position: Version) {}
+    fn install(&self, _view: (), _position: Version) -> Retired {
+        Retired::default()
+    }
 
     fn summary(&self) -> Summary {
         Summary::default()

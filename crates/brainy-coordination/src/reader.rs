@@ -14,6 +14,7 @@ use futures_util::StreamExt;
 
 use crate::apply::{self, LoadedBatch, Orders};
 use crate::batch::{Batch, Contents};
+use crate::beside::{Beside, beside};
 use crate::confirmation::vouches;
 use crate::decoding;
 use crate::environment::Environment;
@@ -28,6 +29,8 @@ use crate::tip::{Anchor, LoadedSlot, Tip};
 /// Slots asked for at once while catching up: one, or one more than are likely to be there, then as many as were there each time, up to so many. Then the rest
 /// is listed, and as many are read at once.
 const PARALLEL_READS: usize = 16;
+/// So many slots at once are worth a thread that reads them beside.
+const MANY: usize = 4;
 /// Slots taken from one listing.
 const LISTED_SLOTS: NonZeroUsize = NonZeroUsize::new(1_000).expect("not 0");
 /// So often at most a reader finds, while it catches up, that the slots it wants next were collected.
@@ -48,11 +51,13 @@ pub(crate) struct Ahead {
 pub(crate) struct Reader<M> {
     pub(crate) environment: Environment,
     pub(crate) machine: Arc<M>,
+    /// Whether many slots are read on a thread beside.
+    pub(crate) decode_beside: bool,
 }
 
 impl<M> Clone for Reader<M> {
     fn clone(&self) -> Self {
-        Self { environment: self.environment.clone(), machine: Arc::clone(&self.machine) }
+        Self { environment: self.environment.clone(), machine: Arc::clone(&self.machine), decode_beside: self.decode_beside }
     }
 }
 
@@ -115,13 +120,17 @@ impl<M: StateMachine> Reader<M> {
     async fn take_slots(&self, likely: usize, tip: &mut Tip, deadline: Moment) -> Result<(), Error> {
         // A read of what is not there costs less than a listing, so the distance to the tail is found by doubling steps.
         let (mut asked, mut step) = (0, (likely + 1).min(PARALLEL_READS));
+        let mut thread = None;
         let at = loop {
+            if self.decode_beside && step >= MANY && thread.is_none() {
+                thread = Beside::start();
+            }
             if asked > 2 * PARALLEL_READS {
                 (asked, step) = (0, 1);
-                Box::pin(self.catch_up_by_list(tip, deadline)).await?;
+                Box::pin(self.catch_up_by_list(tip, thread.as_ref(), deadline)).await?;
             }
             tip.check_next()?;
-            if let Some(at) = self.read_some(tip, step, deadline).await? {
+            if let Some(at) = self.read_some(tip, step, thread.as_ref().filter(|_| step >= MANY), deadline).await? {
                 break at;
             }
             asked += step;
@@ -141,8 +150,8 @@ impl<M: StateMachine> Reader<M> {
         tip.check_next()?;
         match read.value {
             Get::Found(object) => {
-                let loaded = self.load(tip.next(), object, Some(tip), deadline).await?;
-                self.advance(tip, loaded, deadline).await?;
+                let loaded = self.load(tip.next(), object, Some(tip), None, deadline).await?;
+                self.advance(tip, loaded, None, deadline).await?;
                 // The slots of one round are read side by side: one may have been read long after the 404 behind it.
                 tip.confirmation.rest_on(read.at);
                 Ok(None)
@@ -152,14 +161,39 @@ impl<M: StateMachine> Reader<M> {
     }
 
     /// Reads the next `count` slots at once and applies those that are there; some, with the time on the reply, once one was not.
-    async fn read_some(&self, tip: &mut Tip, count: usize, deadline: Moment) -> Result<Option<Option<StoreTime>>, Error> {
+    async fn read_some(
+        &self,
+        tip: &mut Tip,
+        count: usize,
+        thread: Option<&Beside>,
+        deadline: Moment,
+    ) -> Result<Option<Option<StoreTime>>, Error> {
         let first = tip.next().get();
         let numbers = (first..first.saturating_add(count as u64)).map_while(SequenceNumber::new);
-        let mut answers = futures_util::stream::iter(numbers).map(|seq| self.read_slot(seq, deadline)).buffered(count);
+        let mut answers = futures_util::stream::iter(numbers)
+            .map(|seq| async move {
+                let Answer { value, at } = self.read_slot(seq, deadline).await?;
+                let ahead = match (value, thread) {
+                    (Get::Found(object), Some(_)) => Ok(Box::pin(self.load(seq, object, None, thread, deadline)).await?),
+                    (value, _) => Err(value),
+                };
+                Ok::<_, Error>((ahead, at))
+            })
+            .buffered(count);
         while let Some(answer) = answers.next().await {
-            let absent = self.take_read(tip, answer?, deadline).await?;
-            if absent.is_some() {
-                return Ok(absent);
+            let (ahead, at) = answer?;
+            match ahead {
+                Ok(loaded) => {
+                    tip.check_next()?;
+                    self.advance(tip, loaded, thread, deadline).await?;
+                    tip.confirmation.rest_on(at);
+                }
+                Err(read) => {
+                    let absent = self.take_read(tip, Answer::new(read, at), deadline).await?;
+                    if absent.is_some() {
+                        return Ok(absent);
+                    }
+                }
             }
         }
         Ok(None)
@@ -189,8 +223,8 @@ impl<M: StateMachine> Reader<M> {
         let gone_on = !ahead.found.is_empty();
         for read in std::iter::once(winner).chain(ahead.found) {
             tip.check_next()?;
-            let loaded = self.load(tip.next(), read.value, Some(tip), deadline).await?;
-            self.advance(tip, loaded, deadline).await?;
+            let loaded = self.load(tip.next(), read.value, Some(tip), None, deadline).await?;
+            self.advance(tip, loaded, None, deadline).await?;
             tip.confirmation.rest_on(read.at);
         }
         match ahead.tail {
@@ -213,7 +247,7 @@ impl<M: StateMachine> Reader<M> {
         Ok(())
     }
 
-    async fn catch_up_by_list(&self, tip: &mut Tip, deadline: Moment) -> Result<(), Error> {
+    async fn catch_up_by_list(&self, tip: &mut Tip, thread: Option<&Beside>, deadline: Moment) -> Result<(), Error> {
         let seen = head::read_head(&self.environment, tip.state.store, deadline).await?;
         if seen.head.manifest.is_some_and(|manifest| manifest.seq >= tip.state.position.saturating_add(FAR_BEHIND)) {
             Box::pin(self.jump(tip, seen, deadline)).await?;
@@ -229,7 +263,7 @@ impl<M: StateMachine> Reader<M> {
                 .map(|seq| async move {
                     let answer = self.environment.read(&keys::slot(seq), GetOptions::whole(), deadline).await?;
                     match answer.value {
-                        Get::Found(object) => self.load(seq, object, None, deadline).await.map(|loaded| Some((loaded, answer.at))),
+                        Get::Found(object) => self.load(seq, object, None, thread, deadline).await.map(|loaded| Some((loaded, answer.at))),
                         Get::Absent | Get::NotModified => Ok(None),
                     }
                 })
@@ -238,7 +272,7 @@ impl<M: StateMachine> Reader<M> {
             while let Some(next) = loaded.next().await {
                 let Some((next, at)) = next? else { return Ok(()) };
                 tip.check_next()?;
-                self.advance(tip, next, deadline).await?;
+                self.advance(tip, next, thread, deadline).await?;
                 tip.confirmation.rest_on(at);
                 any = true;
             }
@@ -248,30 +282,34 @@ impl<M: StateMachine> Reader<M> {
         }
     }
 
-    /// The slot in `object` with the transactions of every batch that may apply at `tip` (where no tip is given: of every batch whose transactions can be read).
+    /// The slot in `object` with the transactions of every batch that may apply at `tip` (where no tip is given: of every batch whose transactions can be read). `thread`: one
+    /// that does the work.
     pub(crate) async fn load(
         &self,
         seq: SequenceNumber,
         object: Object,
         tip: Option<&Tip>,
+        thread: Option<&Beside>,
         deadline: Moment,
     ) -> Result<LoadedSlot<M::Command>, Error> {
         let key = keys::slot(seq);
         if slot::is_tombstone(&object.bytes) {
             return Err(Error::Truncated { boundary: seq.get(), position: seq.get() - 1 });
         }
-        let slot = decoding::slot(&object.bytes).map_err(|error| Error::bytes(&key, error))?;
+        let bytes = object.bytes;
+        let slot = beside(thread, move || decoding::slot(&bytes)).await.map_err(|error| Error::bytes(&key, error))?;
         let mut batches = Vec::with_capacity(slot.batches.len());
         for bytes in &slot.batches {
-            batches.push(match decoding::batch(bytes) {
+            let bytes = bytes.clone();
+            batches.push(match beside(thread, move || decoding::batch(&bytes)).await {
                 Err(error @ CodecError::Unsupported { .. }) => return Err(Error::bytes(&key, error)),
                 Err(_) => LoadedBatch::Undecodable,
                 Ok(batch) => {
                     let orders = match tip {
-                        Some(tip) if apply::may_apply(&tip.state, &batch, seq.get()) => self.orders(&batch, deadline).await?,
+                        Some(tip) if apply::may_apply(&tip.state, &batch, seq.get()) => self.orders(&batch, thread, deadline).await?,
                         Some(_) => None,
                         // Whether it matters shows once the slots before are applied: then it is read again.
-                        None => self.orders(&batch, deadline).await.unwrap_or(None),
+                        None => self.orders(&batch, thread, deadline).await.unwrap_or(None),
                     };
                     LoadedBatch::Known { batch, orders: orders.map(Arc::new) }
                 }
@@ -281,23 +319,42 @@ impl<M: StateMachine> Reader<M> {
     }
 
     /// A batch's transactions; none if its blob is gone.
-    pub(crate) async fn orders(&self, batch: &Batch, deadline: Moment) -> Result<Option<Orders<M::Command>>, Error> {
+    pub(crate) async fn orders(
+        &self,
+        batch: &Batch,
+        thread: Option<&Beside>,
+        deadline: Moment,
+    ) -> Result<Option<Orders<M::Command>>, Error> {
+        let count = batch.count;
         match &batch.contents {
-            Contents::Inline(list) => Ok(Some(decoding::orders::<M>(list, batch.count))),
+            Contents::Inline(list) => {
+                let list = list.clone();
+                Ok(Some(beside(thread, move || decoding::orders::<M>(&list, count)).await))
+            }
             Contents::Blob(reference) => {
                 let key = keys::blob(batch.base, batch.writer, batch.wseq, reference.hash);
                 let Get::Found(object) = self.environment.read(&key, GetOptions::whole(), deadline).await?.value else { return Ok(None) };
-                let body = codec::open(ObjectKind::Blob, "blob", &object.bytes).map_err(|error| Error::bytes(&key, error))?;
-                if ContentHash::of(body) != reference.hash {
-                    return Err(Error::bytes(&key, CodecError::corrupt("blob", "its content is not what the batch names")));
-                }
-                Ok(Some(decoding::orders::<M>(&object.bytes.slice_ref(body), batch.count)))
+                let (bytes, hash) = (object.bytes, reference.hash);
+                let opened = beside(thread, move || {
+                    let body = codec::open(ObjectKind::Blob, "blob", &bytes)?;
+                    if ContentHash::of(body) != hash {
+                        return Err(CodecError::corrupt("blob", "its content is not what the batch names"));
+                    }
+                    Ok(decoding::orders::<M>(&bytes.slice_ref(body), count))
+                });
+                opened.await.map(Some).map_err(|error| Error::bytes(&key, error))
             }
         }
     }
 
     /// Applies a loaded slot that must be the next one.
-    pub(crate) async fn advance(&self, tip: &mut Tip, mut loaded: LoadedSlot<M::Command>, deadline: Moment) -> Result<(), Error> {
+    pub(crate) async fn advance(
+        &self,
+        tip: &mut Tip,
+        mut loaded: LoadedSlot<M::Command>,
+        thread: Option<&Beside>,
+        deadline: Moment,
+    ) -> Result<(), Error> {
         tip.check_follows(&loaded.slot)?;
         let seq = loaded.slot.header.seq;
         for loaded in &mut loaded.batches {
@@ -305,7 +362,7 @@ impl<M: StateMachine> Reader<M> {
                 && orders.is_none()
                 && apply::may_apply(&tip.state, batch, seq.get())
             {
-                *orders = self.orders(batch, deadline).await?.map(Arc::new);
+                *orders = self.orders(batch, None, deadline).await?.map(Arc::new);
                 if let (None, Contents::Blob(reference)) = (&orders, &batch.contents) {
                     let key = keys::blob(batch.base, batch.writer, batch.wseq, reference.hash).to_string();
                     return Err(Error::Missing { key, reason: "a batch that has to be applied names it" });
@@ -316,7 +373,11 @@ impl<M: StateMachine> Reader<M> {
         let staged = apply::apply::<M>(&tip.state, view, seq, loaded.slot.header.at_ms, &loaded.batches)
             .map_err(|error| Error::bytes(keys::slot(seq), error))?;
         tip.unsettled = true;
-        tip.install(&*self.machine, staged, &loaded.slot.header, loaded.slot.hash, Some(loaded.revision));
+        let retired = tip.install(&*self.machine, staged, &loaded.slot.header, loaded.slot.hash, Some(loaded.revision));
+        if let Some(thread) = thread {
+            // What that thread allocated is best freed there.
+            thread.drop((retired, loaded.batches));
+        }
         Ok(())
     }
 

@@ -13,7 +13,7 @@ use crate::descriptor::{Constants, Descriptor, RULES};
 use crate::error::Error;
 use crate::helping::{CROWD_SLOTS, CROWD_STRANGERS, Plan, keeps_scan_rule};
 use crate::keys;
-use crate::machine::{StateMachine, Summary};
+use crate::machine::{Retired, StateMachine, Summary};
 use crate::make::Known;
 use crate::slot::{self, Header, Slot, StatedSummary};
 use crate::state::LogState;
@@ -226,7 +226,7 @@ impl Tip {
         header: &Header,
         hash: ContentHash,
         revision: Option<Revision>,
-    ) {
+    ) -> Retired {
         let seq = header.seq.get();
         if !keeps_scan_rule(seq, header.scan_base, header.listed, self.constants.scan_slots) {
             // INV-20: its batches count all the same.
@@ -239,7 +239,7 @@ impl Tip {
         }
         let version = Version { epoch: self.state.epoch, seq: header.seq, ordinal: u32::MAX };
         self.torn = true;
-        machine.install(staged.view, version);
+        let retired = machine.install(staged.view, version);
         self.summaries.push_back((seq, staged.summary, staged.bookkeeping));
         // One more than D: a header may state figures as of D slots before its own.
         if self.summaries.len() > self.summary_lag.saturating_add(1) {
@@ -264,6 +264,7 @@ impl Tip {
             watched.note(&self.state);
         }
         self.torn = false;
+        retired
     }
 
     /// Takes a whole state in, in place of the slots up to it.

@@ -276,7 +276,38 @@ impl FieldWriter {
 #[derive(Debug)]
 pub struct Fields<'a> {
     what: &'static str,
-    entries: Vec<(u16, &'a [u8])>,
+    entries: Entries<'a>,
+}
+
+/// Fields in order: those that most structures have without an allocation, since each operation that is read passes here.
+#[derive(Debug, Default)]
+struct Entries<'a> {
+    few: [(u16, &'a [u8]); FEW],
+    count: usize,
+    more: Vec<(u16, &'a [u8])>,
+}
+
+/// See [`Entries`].
+const FEW: usize = 12;
+
+impl<'a> Entries<'a> {
+    fn push(&mut self, entry: (u16, &'a [u8])) {
+        match self.few.get_mut(self.count) {
+            Some(place) => {
+                *place = entry;
+                self.count += 1;
+            }
+            None => self.more.push(entry),
+        }
+    }
+
+    fn iter(&self) -> impl Iterator<Item = &(u16, &'a [u8])> + Clone {
+        self.few[..self.count].iter().chain(&self.more)
+    }
+
+    fn last(&self) -> Option<&(u16, &'a [u8])> {
+        self.more.last().or_else(|| self.few[..self.count].last())
+    }
 }
 
 impl<'a> Fields<'a> {
@@ -286,14 +317,16 @@ impl<'a> Fields<'a> {
     /// [`CodecError::Corrupt`]: truncated or out of order; [`CodecError::Unsupported`]: a required field that is not known.
     pub fn parse(what: &'static str, known: &[u16], body: &'a [u8]) -> Result<Self, CodecError> {
         let fields = Self::read(what, body)?;
-        match fields.entries.iter().find(|(tag, _)| tag & REQUIRED != 0 && !known.contains(&(tag & !REQUIRED))) {
-            Some((tag, _)) => Err(CodecError::unsupported(what, format!("required field {} is not known", tag & !REQUIRED))),
+        let foreign =
+            fields.entries.iter().find(|(tag, _)| tag & REQUIRED != 0 && !known.contains(&(tag & !REQUIRED))).map(|(tag, _)| *tag);
+        match foreign {
+            Some(tag) => Err(CodecError::unsupported(what, format!("required field {} is not known", tag & !REQUIRED))),
             None => Ok(fields),
         }
     }
 
     fn read(what: &'static str, mut body: &'a [u8]) -> Result<Self, CodecError> {
-        let mut entries: Vec<(u16, &[u8])> = Vec::with_capacity(8);
+        let mut entries = Entries::default();
         while !body.is_empty() {
             let Some((tag, rest)) = body.split_first_chunk::<2>() else {
                 return Err(CodecError::corrupt(what, "a field's tag is cut off"));
@@ -347,7 +380,8 @@ impl<'a> Fields<'a> {
         if !inside.clone().all(|(tag, _)| tag & REQUIRED != 0) {
             return None;
         }
-        let before: usize = self.entries.iter().take_while(|(tag, _)| tag & !REQUIRED < first).map(|(_, value)| BEFORE_VALUE + value.len()).sum();
+        let before: usize =
+            self.entries.iter().take_while(|(tag, _)| tag & !REQUIRED < first).map(|(_, value)| BEFORE_VALUE + value.len()).sum();
         let length = inside.by_ref().map(|(_, value)| BEFORE_VALUE + value.len()).sum();
         body.get(before..)?.get(..length)
     }

@@ -81,16 +81,16 @@ pub(crate) fn apply(view: &mut View, context: Context, command: &Command) -> Ver
     for (id, change) in verbs {
         match change {
             Change::None => continue,
-            Change::Gone => view.set_verb(id, None),
-            Change::Put(record) => view.set_verb(id, Some(record)),
+            Change::Gone => view.set_verb(&id, None),
+            Change::Put(record) => view.set_verb(&id, Some(record)),
         }
         changed += 1;
     }
     for (id, change) in nouns {
         match change {
             Change::None => continue,
-            Change::Gone => view.set_noun(id, None),
-            Change::Put(record) => view.set_noun(id, Some(record)),
+            Change::Gone => view.set_noun(&id, None),
+            Change::Put(record) => view.set_noun(&id, Some(record)),
         }
         changed += 1;
     }
@@ -122,14 +122,15 @@ impl Draft<'_> {
         let old = self.view.noun(&noun.id);
         check(precondition, old)?;
         self.view.space.check_noun(noun.vector.as_ref())?;
-        self.write_noun(noun, fingerprint)
+        let created_ms = old.map(|old| old.item.created_ms);
+        self.write_noun(noun, fingerprint, created_ms)
     }
 
-    fn write_noun(&mut self, noun: &NounDraft, fingerprint: u128) -> Result<(), Reason> {
+    fn write_noun(&mut self, noun: &NounDraft, fingerprint: u128, created_ms: Option<u64>) -> Result<(), Reason> {
         let counted = self.view.statistics();
         admit(&counted.nouns_by_type, &mut self.new.noun_kinds, Some(&noun.kind))?;
         admit(&counted.nouns_by_service, &mut self.new.noun_services, noun.service.as_ref())?;
-        let created_ms = self.view.noun(&noun.id).map_or(self.context.at_ms, |old| old.item.created_ms);
+        let created_ms = created_ms.unwrap_or(self.context.at_ms);
         let record = Record::noun(Noun::from_draft(noun, self.context.version, created_ms, self.context.at_ms), fingerprint);
         self.nouns.insert(noun.id.clone(), Change::Put(record));
         Ok(())
@@ -216,7 +217,7 @@ impl Draft<'_> {
             MissingEnds::Create(kind) => {
                 let noun = bare_noun(id, kind, service);
                 let fingerprint = codec::fingerprint(&noun.content_bytes());
-                self.write_noun(&noun, fingerprint)
+                self.write_noun(&noun, fingerprint, None)
             }
             _ => Err(Reason::NotKnown),
         }

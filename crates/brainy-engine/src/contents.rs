@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use brainy_core::{Noun, NounId, SetHash, Statistics, TypeName, Verb, VerbId, Version};
 
-use crate::ordered::OrderedMap;
+use crate::ordered::{OrderedMap, Prefixed};
 use crate::record::{Item, Record};
 
 /// A record, and the key of its vector where it has one.
@@ -130,10 +130,16 @@ impl Contents {
 
     /// Puts the noun `id` in place of what was there, or takes it out.
     pub(crate) fn set_noun(&mut self, id: NounId, record: Option<Arc<Record<Noun>>>, dead: &mut DeadKeys) {
-        let key = self.noun_vectors.replace(self.nouns.get(&id), record.as_ref(), &mut dead.nouns);
+        let vectors = &mut self.noun_vectors;
         match record {
-            Some(record) => self.nouns.insert(id, Held { record, key }),
-            None => self.nouns.remove(&id),
+            Some(record) => self.nouns.upsert(id, |old| {
+                let key = vectors.replace(old, Some(&record), &mut dead.nouns);
+                Held { record, key }
+            }),
+            None => {
+                vectors.replace(self.nouns.get(&id), None, &mut dead.nouns);
+                self.nouns.remove(&id)
+            }
         };
     }
 
@@ -163,7 +169,10 @@ pub(crate) fn filed_under<'a, F: Ord>(
     index: &'a OrderedMap<(F, VerbId), Arc<Record<Verb>>>,
     first: &'a F,
     after: Option<&VerbId>,
-) -> impl Iterator<Item = &'a Arc<Record<Verb>>> + use<'a, F> {
+) -> impl Iterator<Item = &'a Arc<Record<Verb>>> + use<'a, F>
+where
+    (F, VerbId): Prefixed,
+{
     index
         .iter_from(|(known, id)| match known.cmp(first) {
             std::cmp::Ordering::Less => true,

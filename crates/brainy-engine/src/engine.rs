@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex, RwLock};
 
 use async_trait::async_trait;
-use brainy_coordination::{Context, MachineError, StateMachine, Summary, Verdict};
+use brainy_coordination::{Context, MachineError, Retired, StateMachine, Summary, Verdict};
 use brainy_core::{MAX_DIMENSION, Noun, NounId, SetHash, Statistics, Verb, VerbId, Version};
 
 use crate::command::Command;
@@ -202,8 +202,8 @@ impl Engine {
         take(&shared.contents, &mut shared.dead)
     }
 
-    /// Makes `contents` the present state. Readers wait for a pointer only: the state is made before, and the old one freed after, the lock is held.
-    fn publish(&self, contents: Contents, dead: DeadKeys) {
+    /// Makes `contents` the present state; returns the one before. Readers wait for a pointer only: the state is made before, and the old one freed after, the lock is held.
+    fn publish(&self, contents: Contents, dead: DeadKeys) -> Arc<Contents> {
         let new = Arc::new(contents);
         let mut shared = self.0.shared.write().expect(LOCK);
         // A clear or a restore drops whole indexes, and with them what was queued.
@@ -215,9 +215,7 @@ impl Engine {
         }
         shared.dead.nouns.extend(dead.nouns);
         shared.dead.verbs.extend(dead.verbs);
-        let old = std::mem::replace(&mut shared.contents, new);
-        drop(shared);
-        drop(old);
+        std::mem::replace(&mut shared.contents, new)
     }
 }
 
@@ -249,12 +247,12 @@ impl StateMachine for Engine {
         Summary { counters: counters::encode_counters(view.statistics()), digest: view.digest() }
     }
 
-    fn install(&self, view: View, position: Version) {
+    fn install(&self, view: View, position: Version) -> Retired {
         let _one_at_a_time = self.0.installing.lock().expect(LOCK);
         let mut contents = Contents::clone(&self.reader().contents);
         let dead = view.install(&mut contents);
         contents.position = Some(position);
-        self.publish(contents, dead);
+        Retired::new(self.publish(contents, dead))
     }
 
     fn summary(&self) -> Summary {
@@ -270,7 +268,7 @@ impl StateMachine for Engine {
         let _one_at_a_time = self.0.installing.lock().expect(LOCK);
         let before = Contents::clone(&self.reader().contents);
         let contents = snapshot::read(self.0.space, before, bytes).map_err(|error| MachineError { reason: error.to_string() })?;
-        self.publish(contents, DeadKeys::default());
+        drop(self.publish(contents, DeadKeys::default()));
         Ok(())
     }
 }

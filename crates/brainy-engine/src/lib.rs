@@ -14,6 +14,7 @@ mod record;
 mod search;
 mod snapshot;
 mod space;
+mod touched;
 mod traverse;
 mod vector_index;
 mod view;

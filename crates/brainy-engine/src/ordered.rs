@@ -1,42 +1,131 @@
 //! An ordered map whose copies share what they have in common.
 
+use std::cmp::Ordering;
 use std::sync::Arc;
+
+use brainy_core::{NounId, TypeName, VerbId};
 
 /// Most entries of a node; a changed node is copied whole while a reader still holds the old one, so it is kept small.
 const MOST: usize = 32;
 /// A node with fewer entries is joined with a neighbour.
 const LEAST: usize = MOST / 4;
 
+/// A key with the beginning of it at hand, so that most comparisons need not look where the key lies.
+pub(crate) trait Prefixed: Ord {
+    /// Ordered as the keys are, as far as it goes: equal ones say nothing.
+    type Prefix: Ord + Copy;
+
+    fn prefix(&self) -> Self::Prefix;
+}
+
+impl Prefixed for u64 {
+    type Prefix = ();
+
+    fn prefix(&self) {}
+}
+
+/// Its first 16 bytes as a number. Texts hold no NUL, so that filling up with zeros keeps the order.
+fn text_prefix(text: &str) -> u128 {
+    let mut first = [0; 16];
+    let length = text.len().min(16);
+    first[..length].copy_from_slice(&text.as_bytes()[..length]);
+    u128::from_be_bytes(first)
+}
+
+impl Prefixed for NounId {
+    type Prefix = u128;
+
+    fn prefix(&self) -> u128 {
+        text_prefix(self.as_str())
+    }
+}
+
+impl Prefixed for VerbId {
+    type Prefix = u128;
+
+    fn prefix(&self) -> u128 {
+        text_prefix(self.as_str())
+    }
+}
+
+impl Prefixed for (NounId, VerbId) {
+    type Prefix = u128;
+
+    fn prefix(&self) -> u128 {
+        self.0.prefix()
+    }
+}
+
+/// There are few types: it would tell next to nothing.
+impl Prefixed for (TypeName, VerbId) {
+    type Prefix = ();
+
+    fn prefix(&self) {}
+}
+
+/// A key as a node holds it.
+struct Filed<K: Prefixed> {
+    prefix: K::Prefix,
+    key: K,
+}
+
+impl<K: Prefixed + Clone> Clone for Filed<K> {
+    fn clone(&self) -> Self {
+        Self { prefix: self.prefix, key: self.key.clone() }
+    }
+}
+
+impl<K: Prefixed> Filed<K> {
+    fn new(key: K) -> Self {
+        Self { prefix: key.prefix(), key }
+    }
+
+    fn compare(&self, prefix: K::Prefix, key: &K) -> Ordering {
+        self.prefix.cmp(&prefix).then_with(|| self.key.cmp(key))
+    }
+}
+
 /// A B+ tree with shared nodes: a copy costs one counter, a change copies only the nodes on its path that somebody else still holds.
 ///
 /// So readers work on a state of their own while commits go on, without a lock and without waiting.
-pub(crate) struct OrderedMap<K, V> {
+pub(crate) struct OrderedMap<K: Prefixed, V> {
     root: Arc<Node<K, V>>,
 }
 
-#[derive(Clone)]
-enum Node<K, V> {
-    Leaf(Vec<(K, V)>),
+enum Node<K: Prefixed, V> {
+    Leaf(Vec<(Filed<K>, V)>),
     /// Each child behind a key that is at most its least one and above every key of the child before.
     Branch {
         size: usize,
-        children: Vec<(K, Arc<Node<K, V>>)>,
+        children: Vec<Child<K, V>>,
     },
 }
 
-impl<K, V> Clone for OrderedMap<K, V> {
+/// A node behind a key that is at most its least one.
+type Child<K, V> = (Filed<K>, Arc<Node<K, V>>);
+
+impl<K: Prefixed + Clone, V: Clone> Clone for Node<K, V> {
+    fn clone(&self) -> Self {
+        match self {
+            Self::Leaf(entries) => Self::Leaf(entries.clone()),
+            Self::Branch { size, children } => Self::Branch { size: *size, children: children.clone() },
+        }
+    }
+}
+
+impl<K: Prefixed, V> Clone for OrderedMap<K, V> {
     fn clone(&self) -> Self {
         Self { root: Arc::clone(&self.root) }
     }
 }
 
-impl<K, V> Default for OrderedMap<K, V> {
+impl<K: Prefixed, V> Default for OrderedMap<K, V> {
     fn default() -> Self {
         Self { root: Arc::new(Node::Leaf(Vec::new())) }
     }
 }
 
-impl<K, V> OrderedMap<K, V> {
+impl<K: Prefixed, V> OrderedMap<K, V> {
     pub(crate) fn len(&self) -> usize {
         self.root.size()
     }
@@ -48,11 +137,11 @@ impl<K, V> OrderedMap<K, V> {
         loop {
             match node {
                 Node::Leaf(entries) => {
-                    path.push((node, entries.partition_point(|(key, _)| before(key))));
+                    path.push((node, entries.partition_point(|(filed, _)| before(&filed.key))));
                     return Iter { path };
                 }
                 Node::Branch { children, .. } => {
-                    let at = children.partition_point(|(least, _)| before(least)).saturating_sub(1);
+                    let at = children.partition_point(|(least, _)| before(&least.key)).saturating_sub(1);
                     path.push((node, at + 1));
                     node = &children[at].1;
                 }
@@ -70,9 +159,9 @@ impl<K, V> OrderedMap<K, V> {
         let mut node = &*self.root;
         loop {
             match node {
-                Node::Leaf(entries) => return count + entries.len() - entries.partition_point(|(key, _)| before(key)),
+                Node::Leaf(entries) => return count + entries.len() - entries.partition_point(|(filed, _)| before(&filed.key)),
                 Node::Branch { children, .. } => {
-                    let at = children.partition_point(|(least, _)| before(least)).saturating_sub(1);
+                    let at = children.partition_point(|(least, _)| before(&least.key)).saturating_sub(1);
                     count += children[at + 1..].iter().map(|(_, child)| child.size()).sum::<usize>();
                     node = &children[at].1;
                 }
@@ -81,22 +170,28 @@ impl<K, V> OrderedMap<K, V> {
     }
 }
 
-impl<K: Ord + Clone, V: Clone> OrderedMap<K, V> {
+impl<K: Prefixed + Clone, V: Clone> OrderedMap<K, V> {
     pub(crate) fn get(&self, key: &K) -> Option<&V> {
+        let prefix = key.prefix();
         let mut node = &*self.root;
         loop {
             match node {
                 Node::Leaf(entries) => {
-                    return entries.binary_search_by(|(known, _)| known.cmp(key)).ok().map(|at| &entries[at].1);
+                    return entries.binary_search_by(|(known, _)| known.compare(prefix, key)).ok().map(|at| &entries[at].1);
                 }
-                Node::Branch { children, .. } => node = &children[child_of(children, key)].1,
+                Node::Branch { children, .. } => node = &children[child_of(children, prefix, key)].1,
             }
         }
     }
 
     /// Puts `value` under `key`; what was there before.
     pub(crate) fn insert(&mut self, key: K, value: V) -> Option<V> {
-        let (before, split) = insert(&mut self.root, key, value);
+        self.upsert(key, |_| value)
+    }
+
+    /// Puts under `key` what `make` makes of what is there; what was there before.
+    pub(crate) fn upsert(&mut self, key: K, make: impl FnOnce(Option<&V>) -> V) -> Option<V> {
+        let (before, split) = insert(&mut self.root, Filed::new(key), make);
         if let Some(right) = split {
             let left = Arc::clone(&self.root);
             self.root = Arc::new(Node::branch(vec![(left.first_key(), left), right]));
@@ -108,7 +203,7 @@ impl<K: Ord + Clone, V: Clone> OrderedMap<K, V> {
     pub(crate) fn remove(&mut self, key: &K) -> Option<V> {
         // Looked up first, so that removing what is not there copies nothing.
         self.get(key)?;
-        let before = remove(&mut self.root, key);
+        let before = remove(&mut self.root, key.prefix(), key);
         while let Node::Branch { children, .. } = &*self.root
             && let [(_, only)] = children.as_slice()
         {
@@ -118,7 +213,7 @@ impl<K: Ord + Clone, V: Clone> OrderedMap<K, V> {
     }
 }
 
-impl<K, V> Node<K, V> {
+impl<K: Prefixed, V> Node<K, V> {
     fn size(&self) -> usize {
         match self {
             Self::Leaf(entries) => entries.len(),
@@ -133,13 +228,13 @@ impl<K, V> Node<K, V> {
         }
     }
 
-    fn branch(children: Vec<(K, Arc<Self>)>) -> Self {
+    fn branch(children: Vec<(Filed<K>, Arc<Self>)>) -> Self {
         Self::Branch { size: children.iter().map(|(_, child)| child.size()).sum(), children }
     }
 }
 
-impl<K: Ord + Clone, V: Clone> Node<K, V> {
-    fn first_key(&self) -> K {
+impl<K: Prefixed + Clone, V: Clone> Node<K, V> {
+    fn first_key(&self) -> Filed<K> {
         match self {
             Self::Leaf(entries) => entries[0].0.clone(),
             Self::Branch { children, .. } => children[0].0.clone(),
@@ -147,7 +242,7 @@ impl<K: Ord + Clone, V: Clone> Node<K, V> {
     }
 
     /// Halves a node that has grown too wide; the right half and its least key.
-    fn split(&mut self) -> Option<(K, Arc<Self>)> {
+    fn split(&mut self) -> Option<(Filed<K>, Arc<Self>)> {
         if self.width() <= MOST {
             return None;
         }
@@ -175,29 +270,36 @@ impl<K: Ord + Clone, V: Clone> Node<K, V> {
     }
 }
 
-fn child_of<K: Ord, V>(children: &[(K, Arc<Node<K, V>>)], key: &K) -> usize {
-    children.partition_point(|(least, _)| least <= key).saturating_sub(1)
+fn child_of<K: Prefixed, V>(children: &[Child<K, V>], prefix: K::Prefix, key: &K) -> usize {
+    children.partition_point(|(least, _)| least.compare(prefix, key).is_le()).saturating_sub(1)
 }
 
-type Split<K, V> = Option<(K, Arc<Node<K, V>>)>;
+type Split<K, V> = Option<Child<K, V>>;
 
-fn insert<K: Ord + Clone, V: Clone>(node: &mut Arc<Node<K, V>>, key: K, value: V) -> (Option<V>, Split<K, V>) {
+fn insert<K: Prefixed + Clone, V: Clone>(
+    node: &mut Arc<Node<K, V>>,
+    filed: Filed<K>,
+    make: impl FnOnce(Option<&V>) -> V,
+) -> (Option<V>, Split<K, V>) {
     let node = Arc::make_mut(node);
     let before = match node {
-        Node::Leaf(entries) => match entries.binary_search_by(|(known, _)| known.cmp(&key)) {
-            Ok(at) => Some(std::mem::replace(&mut entries[at].1, value)),
+        Node::Leaf(entries) => match entries.binary_search_by(|(known, _)| known.compare(filed.prefix, &filed.key)) {
+            Ok(at) => {
+                let value = make(Some(&entries[at].1));
+                Some(std::mem::replace(&mut entries[at].1, value))
+            }
             Err(at) => {
-                entries.insert(at, (key, value));
+                entries.insert(at, (filed, make(None)));
                 None
             }
         },
         Node::Branch { size, children } => {
-            let at = child_of(children, &key);
+            let at = child_of(children, filed.prefix, &filed.key);
             let (least, child) = &mut children[at];
-            if key < *least {
-                least.clone_from(&key);
+            if least.compare(filed.prefix, &filed.key).is_gt() {
+                least.clone_from(&filed);
             }
-            let (before, split) = insert(child, key, value);
+            let (before, split) = insert(child, filed, make);
             *size += usize::from(before.is_none());
             if let Some(right) = split {
                 children.insert(at + 1, right);
@@ -208,15 +310,15 @@ fn insert<K: Ord + Clone, V: Clone>(node: &mut Arc<Node<K, V>>, key: K, value: V
     (before, node.split())
 }
 
-fn remove<K: Ord + Clone, V: Clone>(node: &mut Arc<Node<K, V>>, key: &K) -> Option<V> {
+fn remove<K: Prefixed + Clone, V: Clone>(node: &mut Arc<Node<K, V>>, prefix: K::Prefix, key: &K) -> Option<V> {
     match Arc::make_mut(node) {
         Node::Leaf(entries) => {
-            let at = entries.binary_search_by(|(known, _)| known.cmp(key)).ok()?;
+            let at = entries.binary_search_by(|(known, _)| known.compare(prefix, key)).ok()?;
             Some(entries.remove(at).1)
         }
         Node::Branch { size, children } => {
-            let at = child_of(children, key);
-            let before = remove(&mut children[at].1, key);
+            let at = child_of(children, prefix, key);
+            let before = remove(&mut children[at].1, prefix, key);
             *size -= usize::from(before.is_some());
             if children[at].1.width() < LEAST && children.len() > 1 {
                 let left = at.min(children.len() - 2);
@@ -233,12 +335,12 @@ fn remove<K: Ord + Clone, V: Clone>(node: &mut Arc<Node<K, V>>, key: &K) -> Opti
 }
 
 /// Entries of an [`OrderedMap`] in order.
-pub(crate) struct Iter<'a, K, V> {
+pub(crate) struct Iter<'a, K: Prefixed, V> {
     /// From the root to a leaf: each node and which of its entries comes next.
     path: Vec<(&'a Node<K, V>, usize)>,
 }
 
-impl<'a, K, V> Iterator for Iter<'a, K, V> {
+impl<'a, K: Prefixed, V> Iterator for Iter<'a, K, V> {
     type Item = (&'a K, &'a V);
 
     fn next(&mut self) -> Option<Self::Item> {
@@ -246,9 +348,9 @@ impl<'a, K, V> Iterator for Iter<'a, K, V> {
             let (node, at) = self.path.last_mut()?;
             match node {
                 Node::Leaf(entries) => {
-                    if let Some((key, value)) = entries.get(*at) {
+                    if let Some((filed, value)) = entries.get(*at) {
                         *at += 1;
-                        return Some((key, value));
+                        return Some((&filed.key, value));
                     }
                     self.path.pop();
                 }
@@ -273,6 +375,24 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+
+    /// Ten keys each share a prefix.
+    impl Prefixed for u16 {
+        type Prefix = u16;
+
+        fn prefix(&self) -> u16 {
+            self / 10
+        }
+    }
+
+    #[test]
+    fn prefixes_of_texts_are_ordered_as_the_texts() {
+        let texts = ["a", "a\u{1}", "ab", "abcdefghijklmnop", "abcdefghijklmnopa", "abcdefghijklmnoq", "b", "é", "\u{10ffff}"];
+        for (a, b) in texts.iter().flat_map(|a| texts.iter().map(move |b| (a, b))) {
+            let by_prefix = text_prefix(a).cmp(&text_prefix(b));
+            assert!(by_prefix == a.cmp(b) || by_prefix.is_eq() && a.len().min(b.len()) >= 16, "{a} {b}");
+        }
+    }
 
     fn same(map: &OrderedMap<u16, u32>, plain: &BTreeMap<u16, u32>) {
         assert!(map.iter().map(|(k, v)| (*k, *v)).eq(plain.iter().map(|(k, v)| (*k, *v))));

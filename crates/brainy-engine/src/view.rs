@@ -8,14 +8,8 @@ use brainy_core::{Incident, Noun, NounId, SetHash, Statistics, Verb, VerbId};
 use crate::command::{Command, Step};
 use crate::contents::{Contents, DeadKeys, filed_under};
 use crate::record::Record;
+use crate::touched::{Touched, TouchedItems};
 use crate::{Space, counters};
-
-/// An item as the view has it now; absent if `now` is none.
-#[derive(Debug)]
-struct Touched<T> {
-    now: Option<Arc<Record<T>>>,
-    changed: bool,
-}
 
 /// The items that the transactions of a slot touch, shared with the state until a transaction changes them, and the counters and digest of the whole state
 /// with those changes. Made by [`fetch`](brainy_coordination::StateMachine::fetch) of an [`Engine`](crate::Engine).
@@ -23,88 +17,70 @@ pub struct View {
     pub(crate) space: Space,
     /// Everything that is not in the view is gone.
     cleared: bool,
-    nouns: BTreeMap<NounId, Touched<Noun>>,
-    verbs: BTreeMap<VerbId, Touched<Verb>>,
+    nouns: TouchedItems<NounId, Noun>,
+    verbs: TouchedItems<VerbId, Verb>,
     /// The verbs that touch each noun which some transaction of the slot deletes.
     incident: BTreeMap<NounId, BTreeSet<VerbId>>,
     statistics: Statistics,
     digest: SetHash,
 }
 
-/// Which items some transactions name.
-#[derive(Debug, Default)]
-struct Names {
-    nouns: BTreeSet<NounId>,
-    verbs: BTreeSet<VerbId>,
-    /// Nouns to be deleted.
-    deleted: BTreeSet<NounId>,
-    /// Those of them whose verbs go with them.
-    detached: BTreeSet<NounId>,
-}
+impl View {
+    /// What `commands` touch of `contents`.
+    pub(crate) fn fetch(space: Space, contents: &Contents, commands: &[&Command]) -> Self {
+        let mut view = Self {
+            space,
+            cleared: false,
+            nouns: TouchedItems::with_capacity(commands.len()),
+            verbs: TouchedItems::default(),
+            incident: BTreeMap::new(),
+            statistics: contents.statistics.clone(),
+            digest: contents.digest,
+        };
+        for step in commands.iter().filter_map(|command| command.steps.as_ref()).flatten() {
+            view.touch(contents, step);
+        }
+        view
+    }
 
-impl Names {
-    fn add(&mut self, step: &Step) {
+    /// Takes in what an operation names, and for a noun to be deleted the verbs that touch it and may go with it.
+    fn touch(&mut self, contents: &Contents, step: &Step) {
+        let mut touch_verb = |id: &VerbId| {
+            self.verbs.touch(id, || contents.verbs.get(id).map(|held| Arc::clone(&held.record)));
+        };
+        let mut touch_noun = |id: &NounId| {
+            self.nouns.touch(id, || contents.nouns.get(id).map(|held| Arc::clone(&held.record)));
+        };
         match step {
-            Step::PutNoun(noun, ..) => {
-                self.nouns.insert(noun.id.clone());
-            }
+            Step::PutNoun(noun, ..) => touch_noun(&noun.id),
             Step::DeleteNoun(id, incident, _) => {
+                touch_noun(id);
+                let verbs = self.incident.entry(id.clone()).or_insert_with(|| incident_ids(contents, id));
                 if *incident == Incident::Detach {
-                    self.detached.insert(id.clone());
+                    verbs.iter().for_each(touch_verb);
                 }
-                self.deleted.insert(id.clone());
-                self.nouns.insert(id.clone());
             }
             Step::PutVerb(verb, id, ..) => {
-                self.verbs.insert(id.clone());
-                self.nouns.insert(verb.source.clone());
-                self.nouns.insert(verb.target.clone());
+                touch_verb(id);
+                touch_noun(&verb.source);
+                touch_noun(&verb.target);
             }
-            Step::DeleteVerb(id, _) => {
-                self.verbs.insert(id.clone());
-            }
+            Step::DeleteVerb(id, _) => touch_verb(id),
             // A clear touches everything and needs nothing; what this build does not know is refused when it is applied.
             Step::Clear | Step::Unknown => {}
         }
     }
-}
-
-impl View {
-    /// What `commands` touch of `contents`.
-    pub(crate) fn fetch(space: Space, contents: &Contents, commands: &[&Command]) -> Self {
-        // Round 1: what the operations name. Round 2: which verbs touch the nouns to be deleted. Round 3: those of them that go too.
-        let mut names = Names::default();
-        commands.iter().filter_map(|command| command.steps.as_ref()).flatten().for_each(|step| names.add(step));
-        let incident: BTreeMap<NounId, BTreeSet<VerbId>> =
-            names.deleted.into_iter().map(|noun| (noun.clone(), incident_ids(contents, &noun))).collect();
-        names.verbs.extend(names.detached.iter().filter_map(|noun| incident.get(noun)).flatten().cloned());
-        let noun = |id: NounId| {
-            let now = contents.nouns.get(&id).map(|held| Arc::clone(&held.record));
-            (id, Touched { now, changed: false })
-        };
-        let verb = |id: VerbId| {
-            let now = contents.verbs.get(&id).map(|held| Arc::clone(&held.record));
-            (id, Touched { now, changed: false })
-        };
-        Self {
-            space,
-            cleared: false,
-            nouns: names.nouns.into_iter().map(noun).collect(),
-            verbs: names.verbs.into_iter().map(verb).collect(),
-            incident,
-            statistics: contents.statistics.clone(),
-            digest: contents.digest,
-        }
-    }
 
     pub(crate) fn noun(&self, id: &NounId) -> Option<&Arc<Record<Noun>>> {
-        debug_assert!(self.cleared || self.nouns.contains_key(id), "noun {id} was not fetched");
-        self.nouns.get(id).and_then(|touched| touched.now.as_ref())
+        let touched = self.nouns.get(id);
+        debug_assert!(self.cleared || touched.is_some(), "noun {id} was not fetched");
+        touched.and_then(|touched| touched.now.as_ref())
     }
 
     pub(crate) fn verb(&self, id: &VerbId) -> Option<&Arc<Record<Verb>>> {
-        debug_assert!(self.cleared || self.verbs.contains_key(id), "verb {id} was not fetched");
-        self.verbs.get(id).and_then(|touched| touched.now.as_ref())
+        let touched = self.verbs.get(id);
+        debug_assert!(self.cleared || touched.is_some(), "verb {id} was not fetched");
+        touched.and_then(|touched| touched.now.as_ref())
     }
 
     /// The verbs that touch the noun `id`, which some transaction of the slot deletes.
@@ -122,8 +98,8 @@ impl View {
     }
 
     /// Puts the noun `id` in place of what was there, or takes it out.
-    pub(crate) fn set_noun(&mut self, id: NounId, record: Option<Arc<Record<Noun>>>) {
-        let touched = self.nouns.entry(id).or_insert(Touched { now: None, changed: false });
+    pub(crate) fn set_noun(&mut self, id: &NounId, record: Option<Arc<Record<Noun>>>) {
+        let touched = self.nouns.touch(id, || None);
         if let Some(old) = &touched.now {
             counters::take_noun(&mut self.statistics, &old.item);
             self.digest.remove(&old.element);
@@ -137,15 +113,15 @@ impl View {
     }
 
     /// Puts the verb `id` in place of what was there, or takes it out.
-    pub(crate) fn set_verb(&mut self, id: VerbId, record: Option<Arc<Record<Verb>>>) {
-        let touched = self.verbs.entry(id.clone()).or_insert(Touched { now: None, changed: false });
+    pub(crate) fn set_verb(&mut self, id: &VerbId, record: Option<Arc<Record<Verb>>>) {
+        let touched = self.verbs.touch(id, || None);
         if let Some(old) = &touched.now {
             counters::take_verb(&mut self.statistics, &old.item);
             self.digest.remove(&old.element);
             counters::count_deletion(&mut self.statistics.deleted_verbs, record.is_none());
             for end in [&old.item.source, &old.item.target] {
                 if let Some(incident) = self.incident.get_mut(end) {
-                    incident.remove(&id);
+                    incident.remove(id);
                 }
             }
         }
@@ -178,16 +154,8 @@ impl View {
         if self.cleared {
             contents.clear();
         }
-        for (id, touched) in self.nouns {
-            if touched.changed {
-                contents.set_noun(id, touched.now, &mut dead);
-            }
-        }
-        for (id, touched) in self.verbs {
-            if touched.changed {
-                contents.set_verb(id, touched.now, &mut dead);
-            }
-        }
+        self.nouns.into_changed().for_each(|(id, record)| contents.set_noun(id, record, &mut dead));
+        self.verbs.into_changed().for_each(|(id, record)| contents.set_verb(id, record, &mut dead));
         contents.statistics = self.statistics;
         contents.digest = self.digest;
         dead

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
-use brainy_coordination::{Context, MachineError, Rejection, StateMachine, Summary, Verdict};
+use brainy_coordination::{Context, MachineError, Rejection, Retired, StateMachine, Summary, Verdict};
 use brainy_core::{ContentHash, SetHash, Version};
 
 /// What a command does.
@@ -191,8 +191,9 @@ impl StateMachine for Accounts {
         view.summary()
     }
 
-    fn install(&self, view: Book, _position: Version) {
+    fn install(&self, view: Book, _position: Version) -> Retired {
         *self.lock() = view;
+        Retired::default()
     }
 
     fn summary(&self) -> Summary {

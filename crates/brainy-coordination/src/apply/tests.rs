@@ -10,7 +10,7 @@ use super::*;
 use crate::batch::{Contents, Fence};
 use crate::decoding;
 use crate::descriptor::{Constants, RULES, Truncation};
-use crate::machine::MachineError;
+use crate::machine::{MachineError, Retired};
 use crate::token::OpId;
 
 /// Accepts `+`, rejects anything else; keeps nothing.
@@ -38,7 +38,9 @@ impl StateMachine for PlusOnly {
         Summary::default()
     }
 
-    fn install(&self, _view: (), _position: Version) {}
+    fn install(&self, _view: (), _position: Version) -> Retired {
+        Retired::default()
+    }
 
     fn summary(&self) -> Summary {
         Summary::default()

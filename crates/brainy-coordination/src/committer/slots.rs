@@ -125,7 +125,7 @@ impl<M: StateMachine> Committer<'_, M> {
                     shared.publish(&tip);
                     return Ok(self.play.as_ref().and_then(|_| tip.decision().cloned()));
                 }
-                tip.install(&*shared.reader.machine, staged, &header, hash, Some(revision));
+                let _retired = tip.install(&*shared.reader.machine, staged, &header, hash, Some(revision));
                 tip.trusted = tip.state.position;
                 // INV-8: where it took effect was the tail.
                 shared.note_look(sent_at);

@@ -39,7 +39,7 @@ impl Bench {
         });
         let mut tip = Tip::new(&known);
         tip.confirmation.confirm(Some(StoreTime::from_ms(clock_ms(&clock))));
-        Self { store, clock, reader: Reader { environment, machine: Arc::new(NullMachine) }, tip }
+        Self { store, clock, reader: Reader { environment, machine: Arc::new(NullMachine), decode_beside: false }, tip }
     }
 
     fn put(&self, key: &brainy_storage::Key, body: Bytes) {
@@ -204,7 +204,7 @@ fn inv_5_a_missing_or_changed_blob_of_a_batch_that_counts_is_named_and_one_of_an
             }
             // The same by way of a listing, which reads ahead of what it knows.
             let mut again = Tip::new(&bench.clock.run(read_known(&bench.reader.environment, far())).unwrap());
-            let listed = bench.clock.run(bench.reader.catch_up_by_list(&mut again, far()));
+            let listed = bench.clock.run(bench.reader.catch_up_by_list(&mut again, None, far()));
             assert_eq!(listed.is_ok(), !needed, "{listed:?}");
         }
     }

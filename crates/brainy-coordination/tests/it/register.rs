@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
-use brainy_coordination::{Context, MachineError, Rejection, StateMachine, Summary, Transaction, Verdict};
+use brainy_coordination::{Context, MachineError, Rejection, Retired, StateMachine, Summary, Transaction, Verdict};
 use brainy_core::{ContentHash, SetHash, Version};
 
 /// One change; each carries a label of its own, so that its effects can be counted.
@@ -144,12 +144,13 @@ impl StateMachine for Register {
         Summary { counters: view.keys.to_le_bytes().to_vec(), digest: view.digest }
     }
 
-    fn install(&self, view: View, _position: Version) {
+    fn install(&self, view: View, _position: Version) -> Retired {
         let mut inner = self.lock();
         assert!(!inner.panic_at_install, "as the test wished");
         inner.values.extend(view.values.into_iter().filter_map(|(key, value)| Some((key, value?))));
         inner.digest = view.digest;
         inner.effects.extend(view.effects);
+        Retired::default()
     }
 
     fn summary(&self) -> Summary {

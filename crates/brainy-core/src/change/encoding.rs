@@ -53,9 +53,9 @@ pub fn decode_and_fingerprint(bytes: &[u8]) -> Result<Vec<(Operation, u128)>, Co
         let content = fields.stretch(body, ID, WEIGHT);
         let fingerprint = match &operation {
             Operation::PutNoun { noun, .. } => content.map_or_else(|| codec::fingerprint(&noun.content_bytes()), codec::fingerprint),
-            Operation::PutVerb { verb, .. } => content
-                .filter(|_| verb.id.is_some())
-                .map_or_else(|| codec::fingerprint(&verb.content_bytes()), codec::fingerprint),
+            Operation::PutVerb { verb, .. } => {
+                content.filter(|_| verb.id.is_some()).map_or_else(|| codec::fingerprint(&verb.content_bytes()), codec::fingerprint)
+            }
             Operation::DeleteNoun { .. } | Operation::DeleteVerb { .. } | Operation::Clear => 0,
         };
         (operation, fingerprint)

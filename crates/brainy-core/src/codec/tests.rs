@@ -32,7 +32,7 @@ proptest! {
     }
 
     #[test]
-    fn fields_come_back_and_unknown_ones_are_kept(fields in prop::collection::btree_map(0_u16..REQUIRED, prop::collection::vec(any::<u8>(), 0..9), 0..12), known in any::<u16>()) {
+    fn fields_come_back_and_unknown_ones_are_kept(fields in prop::collection::btree_map(0_u16..REQUIRED, prop::collection::vec(any::<u8>(), 0..9), 0..20), known in any::<u16>()) {
         let mut writer = FieldWriter::new();
         for (at, (tag, value)) in fields.iter().enumerate() {
             if at % 2 == 0 { writer.optional(*tag, value) } else { writer.required(*tag, value) };
@@ -72,7 +72,7 @@ proptest! {
         let tags: Vec<u16> = (0..9).collect();
         for cut in 0..body.len() {
             if let Ok(fields) = Fields::parse(WHAT, &tags, &body[..cut]) {
-                prop_assert!(fields.entries.len() < values.len(), "cut at {cut}");
+                prop_assert!(fields.entries.iter().count() < values.len(), "cut at {cut}");
             }
         }
     }

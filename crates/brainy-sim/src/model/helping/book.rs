@@ -8,7 +8,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use async_trait::async_trait;
 use brainy_coordination::internals::{Batch, COMPACTOR, Contents, IntentName, LoadedBatch, LogState, Order, apply};
 use brainy_coordination::{
-    Constants, Context, MachineError, OpId, ProtocolOperation, RULES, Rejection, StateMachine, Summary, Transaction, Truncation, Verdict,
+    Constants, Context, MachineError, OpId, ProtocolOperation, RULES, Rejection, Retired, StateMachine, Summary, Transaction, Truncation,
+    Verdict,
 };
 use brainy_core::{ContentHash, Epoch, SequenceNumber, StoreId, WriterId};
 use bytes::Bytes;
@@ -113,7 +114,9 @@ impl StateMachine for Machine {
         Summary::default()
     }
 
-    fn install(&self, _view: Board, _position: brainy_core::Version) {}
+    fn install(&self, _view: Board, _position: brainy_core::Version) -> Retired {
+        Retired::default()
+    }
 
     fn summary(&self) -> Summary {
         Summary::default()

@@ -7,7 +7,7 @@ use brainy_coordination::internals::{
     Answer, Batch, Contents, Decided, Decision, LoadedBatch, LogState, Mutant, Order, Staged, Told, Watch, answer_of, apply, stands_next,
     tell,
 };
-use brainy_coordination::{Context, MachineError, ProtocolOperation, Rejection, StateMachine, Summary, Transaction, Verdict};
+use brainy_coordination::{Context, MachineError, ProtocolOperation, Rejection, Retired, StateMachine, Summary, Transaction, Verdict};
 use brainy_core::{ContentHash, SequenceNumber, Version};
 use bytes::Bytes;
 
@@ -68,7 +68,9 @@ impl StateMachine for Machine {
         Summary::default()
     }
 
-    fn install(&self, _view: Failing, _position: Version) {}
+    fn install(&self, _view: Failing, _position: Version) -> Retired {
+        Retired::default()
+    }
 
     fn summary(&self) -> Summary {
         Summary::default()
