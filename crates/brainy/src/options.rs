@@ -98,7 +98,7 @@ impl Builder {
             file_events: true,
             probe: true,
             allow_network: false,
-            log: LogOptions::default(),
+            log: LogOptions::default().with_decode_beside(std::thread::available_parallelism().is_ok_and(|cores| cores.get() > 1)),
             engine: EngineOptions::default(),
         }
     }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use brainy_coordination::{Constants, Error, LogOptions, Outcome, Token, Truncation, find_tail};
+use brainy_coordination::{ChangeLog, Constants, Error, LogOptions, Outcome, Token, Truncation, find_tail};
 use brainy_core::{Clock, ContentHash, SeededEntropy, StoreId};
 use brainy_storage::{GetOptions, InMemoryStore, Key, Precondition, Store};
 use brainy_testkit::{FaultStore, Faults, Lie, LyingStore, ManualClock};
@@ -13,6 +13,7 @@ use futures_util::future::{join, join_all, join3};
 use crate::stores::{Slow, environment, fresh, made, opened, within};
 
 use crate::driving::{add, always, commit, commit_alone, driven, seq, slot_key};
+use crate::register::{Change, Register};
 
 #[test]
 fn inv_8_callers_who_come_at_once_share_looks_and_nobody_gets_one_sent_before_he_asked() {
@@ -73,6 +74,40 @@ fn whoever_looks_without_end_keeps_nobody_from_committing() {
         })
     });
     assert!(took[1] < took[0].mul_f64(1.25) && took[2] < took[0].mul_f64(1.25), "50 commits beside 0, 1 and 8 readers: {took:?}");
+}
+
+#[test]
+fn a_long_log_read_beside_is_the_log_and_fails_where_it_is_damaged() {
+    let (clock, memory) = (ManualClock::new(), InMemoryStore::new());
+    let plain = environment(Arc::new(memory.clone()), &clock, 41);
+    let mut constants = Constants::new(Truncation::Tombstone);
+    constants.inline_bytes = 64;
+    clock.run(made(&plain, constants));
+    clock.run(async {
+        let log = opened(&plain).await;
+        // Some lie in blobs.
+        let transactions: Vec<_> = (0..70).map(|by| Change::Add("k".repeat(1 + by % 90), 1).transaction(1)).collect();
+        commit_alone(&log, &transactions).await;
+        let open = async |beside| {
+            let options = LogOptions::default().with_decode_beside(beside);
+            ChangeLog::open(plain.clone(), Arc::new(Register::default()), options, within(&plain, 600)).await
+        };
+        for beside in [false, true] {
+            assert_eq!(open(beside).await.unwrap().digests().await.unwrap(), log.digests().await.unwrap(), "{beside}");
+        }
+        for slot in [5, 30, 60] {
+            let object = memory.get(&slot_key(slot), GetOptions::whole()).await.unwrap().value;
+            let brainy_storage::Get::Found(object) = object else { panic!("it is there") };
+            let mut damaged = object.bytes.to_vec();
+            damaged[100] ^= 1;
+            memory.put(&slot_key(slot), damaged.into(), Precondition::None).await.unwrap();
+            for beside in [false, true] {
+                let refused = open(beside).await.map(drop);
+                assert!(matches!(&refused, Err(Error::Bytes { key, .. }) if *key == slot_key(slot).to_string()), "{beside}: {refused:?}");
+            }
+            memory.put(&slot_key(slot), object.bytes, Precondition::None).await.unwrap();
+        }
+    });
 }
 
 #[test]

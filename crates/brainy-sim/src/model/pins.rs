@@ -33,7 +33,7 @@ pub(super) struct Pins {
 }
 
 /// A pin in the store.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 struct Pin {
     manifest: u8,
     /// Changes with each write.
@@ -69,7 +69,7 @@ struct Collector {
     before: Option<Vec<u8>>,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 struct Round {
     collected: u8,
     head: u8,
@@ -130,6 +130,10 @@ impl Pins {
         let sightings = &mut world.collectors[collector].sightings;
         if sightings.last().is_none_or(|last| last.boundary < sighting.boundary) {
             sightings.push(sighting);
+        }
+        // Two are enough to tell one that was waited for from the present one.
+        if sightings.len() > 2 {
+            sightings.remove(0);
         }
     }
 
@@ -213,6 +217,11 @@ impl Case for Pins {
                 for collector in &mut after.collectors {
                     let older = |at: StoreTime| StoreTime::from_ms((at.as_ms() - TICK_MS).max(floor));
                     collector.sightings.iter_mut().for_each(|sighting| sighting.at = sighting.at.map(older));
+                    // What was waited for up to a higher number says no more.
+                    let waited = |sighting: &Sighting| sighting.at == Some(StoreTime::from_ms(floor));
+                    while collector.sightings.get(1).is_some_and(waited) {
+                        collector.sightings.remove(0);
+                    }
                 }
             }
             Step::Publish => {
@@ -268,11 +277,13 @@ impl Case for Pins {
             }
             Step::End(c, r) => {
                 let round = after.collectors[usize::from(c)].round.as_mut()?;
-                let seen = round.listed.as_mut()?[usize::from(r)].take()?;
+                let place = &mut round.listed.as_mut()?[usize::from(r)];
+                let seen = (*place)?;
                 let pin = after.readers[usize::from(r)].pin.as_mut()?;
-                // Only the mark in its place ends it.
+                // Only the mark in its place ends it: one that was renewed since names its manifest as before.
                 if *pin == seen {
                     pin.ended = true;
+                    *place = None;
                     if !round.listed.iter().flatten().flatten().any(|other| other.manifest == seen.manifest && !other.ended) {
                         round.named.remove(&seen.manifest);
                     }
@@ -281,6 +292,11 @@ impl Case for Pins {
             Step::Remove(_, seq) => drop(after.gone.insert(seq)),
             Step::Finish(c) => after.collectors[usize::from(c)].round = None,
         }
+        // Collectors differ in nothing but what they hold.
+        after.collectors.sort_by_cached_key(|collector| {
+            let sightings: Vec<_> = collector.sightings.iter().map(|sighting| (sighting.boundary, sighting.at)).collect();
+            (sightings, collector.round.clone(), collector.before.clone())
+        });
         (after != *world).then_some(after)
     }
 

@@ -105,11 +105,14 @@ fn helping() -> Vec<Run> {
         runs.push(Run::new("a", name("3 writers x 1, 1 late"), Helping { late: 1, ..three.clone() }, ALL).sliced(slice));
         runs.push(Run::new("a", name("3 writers x 1, one dies"), Helping { crashes: 1, ..three.clone() }, ALL).sliced(slice));
         let resolves = Helping { crashes: 1, after_crash: After::Resolve, ..three.clone() };
-        runs.push(Run::new("a", name("3 writers x 1, one dies and resolves"), resolves, ALL));
+        // What does not fit in memory is walked.
+        let wide = if (k, h) == (2, 100) { WALKS } else { ALL };
+        runs.push(Run::new("a", name("3 writers x 1, one dies and resolves"), resolves, wide));
         let paged = Helping { paged: true, removal: true, ..three.clone() };
         runs.push(Run::new("a", name("3 writers x 1, paged listings, dead keys removed"), paged, ALL));
         let again = Helping { late: 2, again: 1, removal: true, paged: true, ..Helping::new(&[&[Put], &[Put, Delete]], k, h) };
-        runs.push(Run::new("a", name("2 writers x 1 and 2, 2 late, paged, removed, left again"), again, ALL));
+        let wide = if k == 2 && h > 1 { WALKS } else { ALL };
+        runs.push(Run::new("a", name("2 writers x 1 and 2, 2 late, paged, removed, left again"), again, wide));
         runs.push(Run::new("a", name("2 writers x 2, 1 late, who won goes on"), Helping { late: 1, sequencing: true, ..two }, ALL));
         let full = Helping { room: 1, bound: k + 2, longest: 7, ..three };
         runs.push(Run::new("a", name("3 writers x 1, C=1"), full, ALL).sliced(slice));
