@@ -213,3 +213,36 @@ fn a_line_that_repeats_an_id_wins_over_the_earlier_one() {
     assert_eq!(world.json(&["import", "store", "--nouns", "n.jsonl"])[0]["nouns"]["lines"], json!(40));
     assert_eq!(world.json(&["get", "store", "same"])[0]["metadata"]["n"], json!(38));
 }
+
+#[test]
+fn a_collection_shortens_the_log_and_loses_nothing() {
+    let world = World::with_sample();
+    let shown = |world: &World| (world.json(&["stats", "store"]), world.json(&["get", "store", "item-20"]));
+    let (before, files) = (shown(&world), world.files());
+    let slots = before.0[0]["slots"].as_u64().unwrap();
+    let dry = &world.json(&["collect", "store", "--truncate", "--dry-run"])[0];
+    assert_eq!((&dry["dry_run"], &world.files()), (&json!(true), &files), "looking changes nothing");
+    world.refused(&["collect", "store", "--retain", "2"], "--truncate");
+
+    let told = &world.json(&["collect", "store", "--truncate", "--retain", "2"])[0];
+    let collected = told["collected"].as_u64().unwrap();
+    assert!(collected > 0 && collected + 2 <= slots + 1, "{told}");
+    assert_eq!(told["removed"]["slots"]["objects"], json!(collected), "{told}");
+    let there = |world: &World, folder: &str| world.files().keys().filter(|path| path.starts_with(world.path(&format!("store/{folder}")))).count();
+    assert_eq!((there(&world, "manifest"), there(&world, "segment")), (1, 1));
+    let after = shown(&world);
+    assert_eq!(after.1, before.1);
+    for count in ["nouns", "verbs", "nouns_by_type", "vector_bytes"] {
+        assert_eq!(after.0[0][count], before.0[0][count], "{count}");
+    }
+    assert_eq!(world.json(&["search", "store", "--like", "item-20", "-k", "3"]).len(), 3);
+
+    // Whoever writes on finds the state, and the next look finds nothing but what has come since.
+    world.write("more.jsonl", "{\"id\":\"new\",\"type\":\"t\"}\n");
+    world.ok(&["import", "store", "--nouns", "more.jsonl"]);
+    let again = &world.json(&["collect", "store"])[0];
+    assert_eq!((&again["removed"]["slots"]["objects"], &again["removed"]["segments"]["objects"]), (&json!(0), &json!(0)), "{again}");
+    let table = world.ok(&["collect", "store"]);
+    assert!(table.contains("slots") && table.contains("are removed"), "{table}");
+    assert_eq!(world.json(&["stats", "store"])[0]["nouns"], json!(NOUNS + 1));
+}
