@@ -51,6 +51,7 @@ fn slot(engine: &Engine, seq: u64, payload: &[u8], written: usize) {
     let verdict = Engine::apply(&mut view, Context::new(RULES, version(0), 0), &command);
     assert_eq!(verdict, Verdict::Effective { changed: u32::try_from(written).expect("few") });
     let summary = Engine::summary_of(&view);
-    engine.install(view, version(1));
+    drop(engine.install(view, version(1)));
+    engine.confirm();
     assert_eq!(engine.digest(), summary.digest);
 }

@@ -237,7 +237,7 @@ impl<'a, M: StateMachine> Committer<'a, M> {
             (Ended::Decided(Decided::Withdrawn(_)), writer) if broken!(ResubmitAfterCancel) => {
                 *writer = None;
                 let play = play.under(WriterId::random(&*shared.reader.environment.entropy), 1);
-                shared.tip.lock().await.watch(play.op());
+                self.tip().await.watch(play.op());
                 self.play = Some(play);
                 return;
             }

@@ -24,7 +24,10 @@ use crate::reader::Reader;
 use crate::state::LogState;
 use crate::tip::Tip;
 use crate::token::{OpId, Token};
-use crate::wake::WakeSource;
+
+mod options;
+
+pub use options::LogOptions;
 
 /// Largest transaction that can be submitted, its envelope included.
 const MOST_TRANSACTION_BYTES: usize = brainy_core::MAX_TRANSACTION_BYTES + (64 << 10);
@@ -32,113 +35,6 @@ const MOST_TRANSACTION_BYTES: usize = brainy_core::MAX_TRANSACTION_BYTES + (64 <
 const CLOSE_INTERVAL: Duration = Duration::from_millis(2);
 /// So often a look at the tail is sent beside the committer, before the committer has to wait for one.
 const MOST_LOOKS_BESIDE: u32 = 3;
-
-/// How a handle behaves.
-#[derive(Clone, Debug)]
-#[non_exhaustive]
-pub struct LogOptions {
-    /// Only reads: submits and gives up nothing.
-    pub read_only: bool,
-    /// Most transactions waiting to be sent. More means more memory and longer waits in a burst, fewer means `Overloaded` sooner. Default: [`Self::QUEUE_TRANSACTIONS`].
-    pub queue_transactions: usize,
-    /// Most bytes of them. Default: [`Self::QUEUE_BYTES`].
-    pub queue_bytes: usize,
-    /// Shortest pause between two looks at the tail while following; shorter notices changes sooner, each look costs one request. Default: [`Self::POLL_SHORTEST`].
-    pub poll_shortest: Duration,
-    /// Longest pause, reached after some time without changes: a change is seen within it and the time of a look, whatever wake-ups are lost. Longer costs fewer
-    /// requests; wake-ups that find nothing add a twelfth at most. Default: [`Self::POLL_LONGEST`].
-    pub poll_longest: Duration,
-    /// Whether a handle that catches up with many slots reads them on a thread of its own while it applies those before: with two cores, almost twice as fast. Default: false,
-    /// since the thread is the operating system's, whatever runtime the handle is driven by.
-    pub decode_beside: bool,
-    /// What says "look now" between two looks; without it, time alone decides.
-    pub(crate) wake: Option<Arc<dyn WakeSource>>,
-    /// Whether contending writers help each other; without it, each races for slots alone.
-    pub(crate) helping: bool,
-}
-
-impl LogOptions {
-    /// Default of [`Self::queue_transactions`].
-    pub const QUEUE_TRANSACTIONS: usize = 16_384;
-    /// Default of [`Self::queue_bytes`].
-    pub const QUEUE_BYTES: usize = 128 << 20;
-    /// Default of [`Self::poll_shortest`].
-    pub const POLL_SHORTEST: Duration = Duration::from_millis(50);
-    /// Default of [`Self::poll_longest`]: idle, a month of looks costs $0.21 at S3's list price.
-    pub const POLL_LONGEST: Duration = Duration::from_secs(5);
-
-    /// Only reads.
-    #[must_use]
-    pub const fn with_read_only(mut self, read_only: bool) -> Self {
-        self.read_only = read_only;
-        self
-    }
-
-    /// With this bound on waiting transactions.
-    #[must_use]
-    pub const fn with_queue(mut self, transactions: usize, bytes: usize) -> Self {
-        self.queue_transactions = transactions;
-        self.queue_bytes = bytes;
-        self
-    }
-
-    /// With these pauses while following.
-    #[must_use]
-    pub const fn with_poll(mut self, shortest: Duration, longest: Duration) -> Self {
-        self.poll_shortest = shortest;
-        self.poll_longest = longest;
-        self
-    }
-
-    /// Reading many slots on a thread of its own, or not.
-    #[must_use]
-    pub const fn with_decode_beside(mut self, decode_beside: bool) -> Self {
-        self.decode_beside = decode_beside;
-        self
-    }
-
-    /// With hints when to look while following; the source is also told what this handle has applied.
-    #[must_use]
-    pub fn with_wake_source(mut self, wake: Arc<dyn WakeSource>) -> Self {
-        self.wake = Some(wake);
-        self
-    }
-
-    /// With or without helping: for measuring what it is worth.
-    #[cfg(feature = "simulation")]
-    #[doc(hidden)]
-    #[must_use]
-    pub const fn with_helping(mut self, helping: bool) -> Self {
-        self.helping = helping;
-        self
-    }
-
-    fn validate(&self) -> Result<(), Error> {
-        let wrong = |field, reason: &str| Err(Error::Option { field, reason: reason.into() });
-        if self.queue_transactions == 0 {
-            return wrong("queue_transactions", "it must be at least 1");
-        }
-        if self.poll_shortest.is_zero() || self.poll_shortest > self.poll_longest {
-            return wrong("poll_shortest", "it must be above 0 and at most poll_longest");
-        }
-        Ok(())
-    }
-}
-
-impl Default for LogOptions {
-    fn default() -> Self {
-        Self {
-            read_only: false,
-            queue_transactions: Self::QUEUE_TRANSACTIONS,
-            queue_bytes: Self::QUEUE_BYTES,
-            poll_shortest: Self::POLL_SHORTEST,
-            poll_longest: Self::POLL_LONGEST,
-            decode_beside: false,
-            wake: None,
-            helping: true,
-        }
-    }
-}
 
 /// What a handle counted since it was opened.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -218,6 +114,7 @@ impl<M: StateMachine> Shared<M> {
             let before = seen.token.seq;
             if tip.is_firm() {
                 seen.token = tip.token();
+                self.reader.machine.confirm();
             }
             seen.failed = tip.check().err();
             (seen.token.seq > before).then_some(seen.token.seq)
@@ -335,6 +232,7 @@ impl<M: StateMachine> ChangeLog<M> {
         let sent = reader.environment.clock.now();
         reader.catch_up(&mut tip, deadline).await?;
         reader.check_gap(&mut tip, deadline).await?;
+        reader.machine.confirm();
         let seen = Seen { token: tip.token(), confirmed: Some(sent), failed: tip.check().err() };
         let queue = Queue::new(options.queue_transactions, options.queue_bytes);
         let shared = Shared {
@@ -387,8 +285,7 @@ impl<M: StateMachine> ChangeLog<M> {
     /// # Errors
     /// [`Error::Diverged`]: this replica stopped answering.
     pub async fn digests(&self) -> Result<(Token, SetHash, SetHash), Error> {
-        let tip = self.shared.tip.lock().await;
-        tip.check()?;
+        let tip = self.firm_tip().await?;
         Ok((tip.token(), self.machine().summary().digest, tip.state.digest()))
     }
 
@@ -397,13 +294,17 @@ impl<M: StateMachine> ChangeLog<M> {
     /// # Errors
     /// [`Error::Diverged`]: this replica stopped answering.
     pub async fn at_rest<T>(&self, read: impl FnOnce(&M) -> T) -> Result<(Token, T), Error> {
-        let tip = self.shared.tip.lock().await;
-        tip.check()?;
+        let tip = self.firm_tip().await?;
         Ok((tip.token(), read(self.machine())))
     }
 
     /// What `decide` makes of the bookkeeping at a position that is confirmed.
     pub(crate) async fn at_confirmed<T>(&self, decide: impl FnOnce(&LogState) -> T) -> Result<T, Error> {
+        Ok(decide(&self.firm_tip().await?.state))
+    }
+
+    /// The tip at a position that is confirmed.
+    async fn firm_tip(&self) -> Result<tokio::sync::MutexGuard<'_, Tip>, Error> {
         let mut tip = self.shared.tip.lock().await;
         if !tip.is_firm() {
             let deadline = self.environment().clock.now().after(committer::ATTEMPT);
@@ -412,7 +313,7 @@ impl<M: StateMachine> ChangeLog<M> {
             caught_up?;
         }
         tip.check()?;
-        Ok(decide(&tip.state))
+        Ok(tip)
     }
 
     /// Whether the handle's last look at the tail is younger than `age`: no request.
@@ -551,7 +452,9 @@ impl<M: StateMachine> ChangeLog<M> {
             loop {
                 let next = {
                     let tip = self.shared.tip.lock().await;
-                    if self.shared.has_looked_since(asked) {
+                    tip.check_next()?;
+                    // INV-9: somebody may have read on since, and not be sure yet of what he found.
+                    if tip.is_firm() && self.shared.has_looked_since(asked) {
                         tip.check()?;
                         return Ok(tip.token());
                     }

@@ -132,13 +132,17 @@ pub trait StateMachine: std::fmt::Debug + Send + Sync + 'static {
     /// Makes the view's changes those of the machine. The machine has not changed since the view was fetched.
     fn install(&self, view: Self::View, position: Version) -> Retired;
 
-    /// Counters and digest of the present state.
+    /// What was installed so far belongs to the log for good. Until it is told so, a machine shows those who read beside the log the state as of the last time: what was
+    /// read at the tail may turn out to lie in a collected stretch, or not to survive a power cut.
+    fn confirm(&self) {}
+
+    /// Counters and digest of the present state, confirmed or not.
     fn summary(&self) -> Summary;
 
     /// The whole state as bytes.
     fn snapshot(&self) -> Vec<u8>;
 
-    /// Replaces the whole state by a [`snapshot`](Self::snapshot).
+    /// Replaces the whole state by a [`snapshot`](Self::snapshot), which is confirmed.
     ///
     /// # Errors
     /// [`MachineError`]: the bytes are no snapshot; the state is as it was.

@@ -10,6 +10,7 @@ use std::sync::Arc;
 use brainy_core::codec::{self, CodecError, ObjectKind};
 use brainy_core::{ContentHash, Moment, SequenceNumber};
 use brainy_storage::{Answer, Get, GetOptions, Object, StoreTime};
+use bytes::Bytes;
 use futures_util::StreamExt;
 
 use crate::apply::{self, LoadedBatch, Orders};
@@ -31,6 +32,8 @@ use crate::tip::{Anchor, LoadedSlot, Tip};
 const PARALLEL_READS: usize = 16;
 /// So many slots at once are worth a thread that reads them beside.
 const MANY: usize = 4;
+/// Blobs of a slot that are read ahead, in bytes: at most sixteen slots at once.
+const MOST_AHEAD_BYTES: u64 = 8 << 20;
 /// Slots taken from one listing.
 const LISTED_SLOTS: NonZeroUsize = NonZeroUsize::new(1_000).expect("not 0");
 /// So often at most a reader finds, while it catches up, that the slots it wants next were collected.
@@ -70,7 +73,7 @@ impl<M: StateMachine> Reader<M> {
         self.catch_up_expecting(0, tip, deadline).await
     }
 
-    /// As [`Self::catch_up`], after the next slot was read.
+    /// As [`Self::catch_up`]; `next`: the next slot, if it was read already.
     ///
     /// # Errors
     /// As [`Self::catch_up`].
@@ -93,7 +96,7 @@ impl<M: StateMachine> Reader<M> {
     /// The slot of this number, as it is.
     ///
     /// # Errors
-    /// [`Error::Storage`].
+    /// [`Error::Store`], [`Error::Throttled`], [`Error::NoReply`].
     pub(crate) async fn read_slot(&self, seq: SequenceNumber, deadline: Moment) -> Result<Answer<Get>, Error> {
         Ok(self.environment.read(&keys::slot(seq), GetOptions::whole(), deadline).await?)
     }
@@ -122,7 +125,8 @@ impl<M: StateMachine> Reader<M> {
         let (mut asked, mut step) = (0, (likely + 1).min(PARALLEL_READS));
         let mut thread = None;
         let at = loop {
-            if self.decode_beside && step >= MANY && thread.is_none() {
+            // Only where there were slots: a writer on a busy log expects some before each of its own.
+            if self.decode_beside && step >= MANY && asked > 0 && thread.is_none() {
                 thread = Beside::start();
             }
             if asked > 2 * PARALLEL_READS {
@@ -152,7 +156,6 @@ impl<M: StateMachine> Reader<M> {
             Get::Found(object) => {
                 let loaded = self.load(tip.next(), object, Some(tip), None, deadline).await?;
                 self.advance(tip, loaded, None, deadline).await?;
-                // The slots of one round are read side by side: one may have been read long after the 404 behind it.
                 tip.confirmation.rest_on(read.at);
                 Ok(None)
             }
@@ -181,11 +184,13 @@ impl<M: StateMachine> Reader<M> {
             })
             .buffered(count);
         while let Some(answer) = answers.next().await {
+            // Before what cannot be read: it may be of rules that this build does not know.
+            tip.check_next()?;
             let (ahead, at) = answer?;
             match ahead {
                 Ok(loaded) => {
-                    tip.check_next()?;
                     self.advance(tip, loaded, thread, deadline).await?;
+                    // The slots of one round are read side by side: one may have been read long after the 404 behind it.
                     tip.confirmation.rest_on(at);
                 }
                 Err(read) => {
@@ -270,8 +275,8 @@ impl<M: StateMachine> Reader<M> {
                 .buffered(PARALLEL_READS);
             let mut any = false;
             while let Some(next) = loaded.next().await {
-                let Some((next, at)) = next? else { return Ok(()) };
                 tip.check_next()?;
+                let Some((next, at)) = next? else { return Ok(()) };
                 self.advance(tip, next, thread, deadline).await?;
                 tip.confirmation.rest_on(at);
                 any = true;
@@ -298,6 +303,7 @@ impl<M: StateMachine> Reader<M> {
         }
         let bytes = object.bytes;
         let slot = beside(thread, move || decoding::slot(&bytes)).await.map_err(|error| Error::bytes(&key, error))?;
+        let mut room = MOST_AHEAD_BYTES;
         let mut batches = Vec::with_capacity(slot.batches.len());
         for bytes in &slot.batches {
             let bytes = bytes.clone();
@@ -308,8 +314,8 @@ impl<M: StateMachine> Reader<M> {
                     let orders = match tip {
                         Some(tip) if apply::may_apply(&tip.state, &batch, seq.get()) => self.orders(&batch, thread, deadline).await?,
                         Some(_) => None,
-                        // Whether it matters shows once the slots before are applied: then it is read again.
-                        None => self.orders(&batch, thread, deadline).await.unwrap_or(None),
+                        // Whether it matters shows once the slots before are applied: then it is read, if it was not.
+                        None => self.orders_ahead(&batch, &mut room, thread).await,
                     };
                     LoadedBatch::Known { batch, orders: orders.map(Arc::new) }
                 }
@@ -334,15 +340,26 @@ impl<M: StateMachine> Reader<M> {
             Contents::Blob(reference) => {
                 let key = keys::blob(batch.base, batch.writer, batch.wseq, reference.hash);
                 let Get::Found(object) = self.environment.read(&key, GetOptions::whole(), deadline).await?.value else { return Ok(None) };
-                let (bytes, hash) = (object.bytes, reference.hash);
-                let opened = beside(thread, move || {
-                    let body = codec::open(ObjectKind::Blob, "blob", &bytes)?;
-                    if ContentHash::of(body) != hash {
-                        return Err(CodecError::corrupt("blob", "its content is not what the batch names"));
-                    }
-                    Ok(decoding::orders::<M>(&bytes.slice_ref(body), count))
-                });
-                opened.await.map(Some).map_err(|error| Error::bytes(&key, error))
+                let opened = open_blob::<M>(object.bytes, reference.hash, count, thread).await;
+                opened.map(Some).map_err(|error| Error::bytes(&key, error))
+            }
+        }
+    }
+
+    /// A batch's transactions before it is known whether it may apply; none if that would take more than a read of at most `room` bytes, which it uses up.
+    async fn orders_ahead(&self, batch: &Batch, room: &mut u64, thread: Option<&Beside>) -> Option<Orders<M::Command>> {
+        let count = batch.count;
+        match &batch.contents {
+            Contents::Inline(list) => {
+                let list = list.clone();
+                Some(beside(thread, move || decoding::orders::<M>(&list, count)).await)
+            }
+            Contents::Blob(reference) => {
+                *room = room.checked_sub(reference.bytes)?;
+                let key = keys::blob(batch.base, batch.writer, batch.wseq, reference.hash);
+                // Nobody waits for it yet: no second try.
+                let Get::Found(object) = self.environment.store.get(&key, GetOptions::whole()).await.ok()?.value else { return None };
+                open_blob::<M>(object.bytes, reference.hash, count, thread).await.ok()
             }
         }
     }
@@ -468,4 +485,21 @@ impl<M: StateMachine> Reader<M> {
         };
         Err(Error::RolledBack { reason })
     }
+}
+
+/// The transactions in the object of a blob that must have this hash.
+async fn open_blob<M: StateMachine>(
+    bytes: Bytes,
+    hash: ContentHash,
+    count: u32,
+    thread: Option<&Beside>,
+) -> Result<Orders<M::Command>, CodecError> {
+    let open = move || {
+        let body = codec::open(ObjectKind::Blob, "blob", &bytes)?;
+        if ContentHash::of(body) != hash {
+            return Err(CodecError::corrupt("blob", "its content is not what the batch names"));
+        }
+        Ok(decoding::orders::<M>(&bytes.slice_ref(body), count))
+    };
+    beside(thread, open).await
 }

@@ -1,4 +1,4 @@
-//! What a transaction does: a pure function of the view, the context and the bytes. Rules version [`RULES`].
+//! What a transaction does: a pure function of the view, the context and the command, which is a function of the bytes. Rules version [`RULES`].
 //!
 //! A change to any result here is a new version of the rules, and the old one stays beside it: a log is read for ever.
 
@@ -147,15 +147,15 @@ impl Draft<'_> {
             return Ok(());
         }
         // A verb of before that an operation of this transaction put anew is counted by its new ends only.
-        let standing: Vec<&VerbId> =
-            self.view.incident(id).filter(|verb| matches!(self.verbs.get(*verb), None | Some(Change::None))).collect();
+        let mut standing = self.view.incident(id).filter(|verb| matches!(self.verbs.get(*verb), None | Some(Change::None)));
         match incident {
             Incident::Restrict => {
-                if !standing.is_empty() || self.ends.contains(id) {
+                if self.ends.contains(id) || standing.next().is_some() {
                     return Err(Reason::HasVerbs);
                 }
             }
             Incident::Detach => {
+                let standing: Vec<&VerbId> = standing.take(MAX_DETACHED_VERBS + 1).collect();
                 if standing.len() > MAX_DETACHED_VERBS {
                     return Err(Reason::TooManyVerbs);
                 }

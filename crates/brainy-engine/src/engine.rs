@@ -90,9 +90,14 @@ struct Inner {
 }
 
 struct Shared {
+    /// What is installed.
     contents: Arc<Contents>,
-    /// Keys that are dead in `contents` and may be in an index.
+    /// What is confirmed, for everybody who reads.
+    confirmed: Arc<Contents>,
+    /// Keys that are dead in `confirmed` and may be in an index.
     dead: DeadKeys,
+    /// Keys that are dead in `contents` and not in `confirmed`.
+    dying: DeadKeys,
 }
 
 impl Engine {
@@ -116,7 +121,8 @@ impl Engine {
         };
         let (nouns, verbs) = (index(Some(space.dimension))?, index(space.verb_dimension)?);
         let contents = Arc::new(Contents::empty(options.vector_index));
-        let shared = RwLock::new(Shared { contents, dead: DeadKeys::default() });
+        let confirmed = Arc::clone(&contents);
+        let shared = RwLock::new(Shared { contents, confirmed, dead: DeadKeys::default(), dying: DeadKeys::default() });
         Ok(Self(Arc::new(Inner { space, options, shared, installing: Mutex::new(()), nouns, verbs })))
     }
 
@@ -130,9 +136,14 @@ impl Engine {
         &self.0.options
     }
 
-    /// The present state, to be read from at leisure.
+    /// The present state, to be read from at leisure: everything that was installed before the last [`confirm`](StateMachine::confirm).
     pub fn reader(&self) -> Reader {
-        Reader { contents: Arc::clone(&self.0.shared.read().expect(LOCK).contents) }
+        Reader { contents: Arc::clone(&self.0.shared.read().expect(LOCK).confirmed) }
+    }
+
+    /// What is installed, confirmed or not.
+    fn installed(&self) -> Arc<Contents> {
+        Arc::clone(&self.0.shared.read().expect(LOCK).contents)
     }
 
     /// The exact counts.
@@ -199,23 +210,35 @@ impl Engine {
     /// The present state and the keys that died on the way to it, both of the same moment.
     pub(crate) fn newest_and_dead<R>(&self, take: impl FnOnce(&Contents, &mut DeadKeys) -> R) -> R {
         let shared = &mut *self.0.shared.write().expect(LOCK);
-        take(&shared.contents, &mut shared.dead)
+        take(&shared.confirmed, &mut shared.dead)
     }
 
-    /// Makes `contents` the present state; returns the one before. Readers wait for a pointer only: the state is made before, and the old one freed after, the lock is held.
+    /// Makes `contents` what is installed; returns what was. Readers wait for a pointer only: the state is made before, and the old one freed after, the lock is held.
     fn publish(&self, contents: Contents, dead: DeadKeys) -> Arc<Contents> {
         let new = Arc::new(contents);
         let mut shared = self.0.shared.write().expect(LOCK);
-        // A clear or a restore drops whole indexes, and with them what was queued.
-        if shared.contents.noun_vectors.floor < new.noun_vectors.floor {
-            shared.dead.nouns.clear();
-        }
-        if shared.contents.verb_vectors.floor < new.verb_vectors.floor {
-            shared.dead.verbs.clear();
-        }
-        shared.dead.nouns.extend(dead.nouns);
-        shared.dead.verbs.extend(dead.verbs);
+        shared.dying.nouns.extend(dead.nouns);
+        shared.dying.verbs.extend(dead.verbs);
         std::mem::replace(&mut shared.contents, new)
+    }
+
+    /// Shows readers what is installed; returns what they saw before.
+    fn show(&self) -> Arc<Contents> {
+        let shared = &mut *self.0.shared.write().expect(LOCK);
+        // A clear or a restore drops whole indexes, and with them what was queued.
+        let floors = |contents: &Contents| (contents.noun_vectors.floor, contents.verb_vectors.floor);
+        let (before, after) = (floors(&shared.confirmed), floors(&shared.contents));
+        if before.0 < after.0 {
+            shared.dead.nouns.clear();
+            shared.dying.nouns.retain(|key| *key >= after.0);
+        }
+        if before.1 < after.1 {
+            shared.dead.verbs.clear();
+            shared.dying.verbs.retain(|key| *key >= after.1);
+        }
+        shared.dead.nouns.append(&mut shared.dying.nouns);
+        shared.dead.verbs.append(&mut shared.dying.verbs);
+        std::mem::replace(&mut shared.confirmed, Arc::clone(&shared.contents))
     }
 }
 
@@ -236,7 +259,7 @@ impl StateMachine for Engine {
     }
 
     async fn fetch(&self, commands: &[&Command]) -> Result<View, MachineError> {
-        Ok(View::fetch(self.0.space, &self.reader().contents, commands))
+        Ok(View::fetch(self.0.space, &self.installed(), commands))
     }
 
     fn apply(view: &mut View, context: Context, command: &Command) -> Verdict {
@@ -249,26 +272,31 @@ impl StateMachine for Engine {
 
     fn install(&self, view: View, position: Version) -> Retired {
         let _one_at_a_time = self.0.installing.lock().expect(LOCK);
-        let mut contents = Contents::clone(&self.reader().contents);
+        let mut contents = Contents::clone(&self.installed());
         let dead = view.install(&mut contents);
         contents.position = Some(position);
         Retired::new(self.publish(contents, dead))
     }
 
+    fn confirm(&self) {
+        drop(self.show());
+    }
+
     fn summary(&self) -> Summary {
-        let reader = self.reader();
-        Summary { counters: counters::encode_counters(reader.statistics()), digest: reader.digest() }
+        let installed = self.installed();
+        Summary { counters: counters::encode_counters(&installed.statistics), digest: installed.digest }
     }
 
     fn snapshot(&self) -> Vec<u8> {
-        snapshot::write(self.0.space, &self.reader().contents)
+        snapshot::write(self.0.space, &self.installed())
     }
 
     fn restore(&self, bytes: &[u8]) -> Result<(), MachineError> {
         let _one_at_a_time = self.0.installing.lock().expect(LOCK);
-        let before = Contents::clone(&self.reader().contents);
+        let before = Contents::clone(&self.installed());
         let contents = snapshot::read(self.0.space, before, bytes).map_err(|error| MachineError { reason: error.to_string() })?;
-        drop(self.publish(contents, DeadKeys::default()));
+        // What was published is confirmed.
+        drop((self.publish(contents, DeadKeys::default()), self.show()));
         Ok(())
     }
 }

@@ -1,6 +1,6 @@
 //! What some transactions touch, and the changes applied to it so far.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::sync::Arc;
 
 use brainy_core::{Incident, Noun, NounId, SetHash, Statistics, Verb, VerbId};
@@ -37,14 +37,15 @@ impl View {
             statistics: contents.statistics.clone(),
             digest: contents.digest,
         };
+        let mut detached = HashSet::new();
         for step in commands.iter().filter_map(|command| command.steps.as_ref()).flatten() {
-            view.touch(contents, step);
+            view.touch(contents, step, &mut detached);
         }
         view
     }
 
-    /// Takes in what an operation names, and for a noun to be deleted the verbs that touch it and may go with it.
-    fn touch(&mut self, contents: &Contents, step: &Step) {
+    /// Takes in what an operation names, and for a noun to be deleted the verbs that touch it and may go with it: once for each noun, however often a slot names it.
+    fn touch<'c>(&mut self, contents: &Contents, step: &'c Step, detached: &mut HashSet<&'c NounId>) {
         let mut touch_verb = |id: &VerbId| {
             self.verbs.touch(id, || contents.verbs.get(id).map(|held| Arc::clone(&held.record)));
         };
@@ -56,7 +57,7 @@ impl View {
             Step::DeleteNoun(id, incident, _) => {
                 touch_noun(id);
                 let verbs = self.incident.entry(id.clone()).or_insert_with(|| incident_ids(contents, id));
-                if *incident == Incident::Detach {
+                if *incident == Incident::Detach && detached.insert(id) {
                     verbs.iter().for_each(touch_verb);
                 }
             }

@@ -191,7 +191,7 @@ impl<M: StateMachine> Checker<'_, M> {
         }
         for call in &self.events.calls {
             if let (Ending::Told(Outcome::Committed(receipt)), Some(end)) = (&call.ending, call.ended)
-                && self.witness.slots.get(&receipt.version.seq.get()).is_none_or(|slot| slot.at > end)
+                && self.witness.slots.get(&receipt.version.seq.get()).is_none_or(|slot| slot.first_at > end)
             {
                 self.complain("P1", format!("call {} was acknowledged before its slot was there", call.unique));
             }
@@ -218,7 +218,7 @@ impl<M: StateMachine> Checker<'_, M> {
                 if *digests.entry(seq).or_insert(look.bookkeeping) != look.bookkeeping {
                     self.complain("P5", format!("process {who} has another bookkeeping at slot {seq} than others"));
                 }
-                if self.witness.slots.get(&seq).is_some_and(|slot| slot.at > look.answered) {
+                if self.witness.slots.get(&seq).is_some_and(|slot| slot.first_at > look.answered) {
                     self.complain("P4", format!("process {who} saw slot {seq} before it was there"));
                 }
             }

@@ -136,7 +136,7 @@ pub(crate) fn run_seed(seed: u64, random: &mut Random, settings: Settings, conne
     for (number, before) in &gone {
         // A create that was sent again after the bucket went back made the same slot: it was there from the first time on.
         if let Some(again) = witness.slots.get_mut(number).filter(|again| again.bytes == before.bytes) {
-            again.at = again.at.min(before.at);
+            again.first_at = again.first_at.min(before.at);
         }
     }
     let (slots, mut events) = (witness.slots.len() as u64, std::mem::take(&mut *world.history.events()));

@@ -13,6 +13,8 @@ use crate::bucket::{Request, Response};
 pub struct SeenSlot {
     /// When it took effect.
     pub at: Duration,
+    /// When a slot of these bytes took effect for the first time: earlier, where a bucket went back and the same create was sent again.
+    pub first_at: Duration,
     /// Its bytes.
     pub bytes: Bytes,
 }
@@ -78,7 +80,7 @@ impl Witness {
                 return;
             }
             match self.slots.get(&number) {
-                None => drop(self.slots.insert(number, SeenSlot { at, bytes: body.clone() })),
+                None => drop(self.slots.insert(number, SeenSlot { at, first_at: at, bytes: body.clone() })),
                 Some(first) if first.bytes != *body => self.created_again.push((number, at)),
                 Some(_) => {}
             }

@@ -173,7 +173,7 @@ impl Brainy {
     /// As any read.
     pub async fn digest(&self) -> Result<(Token, String), Error> {
         self.fresh().await?;
-        let (token, machine, bookkeeping) = self.in_time(self.inner.log.digests()).await?;
+        let (token, machine, bookkeeping) = self.in_time(|log| async move { log.digests().await }).await?;
         Ok((token, ContentHash::of_parts(&[&machine.to_bytes(), &bookkeeping.to_bytes()]).to_string()))
     }
 
@@ -228,10 +228,21 @@ impl Brainy {
     }
 
     /// What `looked` finds in the state at rest, which somebody with a longer deadline may hold.
-    pub(crate) async fn in_time<T>(&self, looked: impl Future<Output = Result<T, brainy_coordination::Error>>) -> Result<T, Error> {
-        let clock = &*self.inner.log.environment().clock;
-        let looked = before(clock, self.deadline(), looked).await;
-        Ok(looked.unwrap_or(Err(brainy_coordination::Error::Deadline { doing: "waiting for the state to rest" }))?)
+    ///
+    /// It runs on the handle's own runtime: whoever waits for the state must be driven when its turn comes, and a caller may stop polling.
+    pub(crate) async fn in_time<T, F>(&self, looked: impl FnOnce(ChangeLog<Engine>) -> F) -> Result<T, Error>
+    where
+        T: Send + 'static,
+        F: Future<Output = Result<T, brainy_coordination::Error>> + Send + 'static,
+    {
+        let clock = Arc::clone(&self.inner.log.environment().clock);
+        let (looked, deadline) = (looked(self.inner.log.clone()), self.deadline());
+        let looked = Box::pin(looked);
+        self.run(async move {
+            let looked = before(&*clock, deadline, looked).await;
+            Ok(looked.unwrap_or(Err(brainy_coordination::Error::Deadline { doing: "waiting for the state to rest" }))?)
+        })
+        .await
     }
 
     /// A state that is as fresh as this handle's reads are.

@@ -2,6 +2,7 @@
 
 use brainy_coordination::{Environment, Token, find_tail, read_descriptor};
 use brainy_core::{CodecError, Metric, Moment, SequenceNumber, Statistics, StoreId};
+use brainy_engine::Engine;
 use brainy_engine::decode_counters;
 
 use crate::background::OwnRuntime;
@@ -45,7 +46,7 @@ impl Brainy {
     /// The handle's freshness could not be reached.
     pub async fn statistics(&self) -> Result<Report, Error> {
         self.fresh().await?;
-        let (token, statistics) = self.in_time(self.log().at_rest(|engine| engine.statistics())).await?;
+        let (token, statistics) = self.in_time(|log| async move { log.at_rest(Engine::statistics).await }).await?;
         Ok(Report { statistics, token })
     }
 

@@ -95,10 +95,12 @@ impl<M: StateMachine> Committer<'_, M> {
         self.looked_at = environment.clock.now();
         self.pace.observe(self.looked_at.since(sent_at));
         shared.note_store_time(created.at);
-        if let Some(forged) = self.forged(&created.value) {
+        if let Some(forged) = self.forged(&created.value).await {
             return Ok(Some(forged));
         }
-        self.take_reply(*ready, hash, created, sent_at, looked.unwrap_or_default()).await
+        // A copy that was sent before may be what took effect.
+        let looked_at = (doubted != Some(true)).then_some(sent_at);
+        self.take_reply(*ready, hash, created, looked_at, looked.unwrap_or_default()).await
     }
 
     /// Takes in what the reply to a create says.
@@ -107,7 +109,7 @@ impl<M: StateMachine> Committer<'_, M> {
         ready: Ready<M::View>,
         hash: ContentHash,
         created: Answer<Created>,
-        sent_at: Moment,
+        looked_at: Option<Moment>,
         ahead: Ahead,
     ) -> Result<Option<Decided>, Error> {
         let shared = self.shared;
@@ -128,7 +130,7 @@ impl<M: StateMachine> Committer<'_, M> {
                 let _retired = tip.install(&*shared.reader.machine, staged, &header, hash, Some(revision));
                 tip.trusted = tip.state.position;
                 // INV-8: where it took effect was the tail.
-                shared.note_look(sent_at);
+                looked_at.into_iter().for_each(|sent| shared.note_look(sent));
                 self.own_slots += 1;
                 shared.figures.carried.fetch_add(carried, Ordering::Relaxed);
                 if carried > 0 {
@@ -298,13 +300,13 @@ impl<M: StateMachine> Committer<'_, M> {
     }
 
     /// What a broken committer would make of a reply.
-    fn forged(&mut self, created: &Created) -> Option<Decided> {
+    async fn forged(&mut self, created: &Created) -> Option<Decided> {
         let play = self.play.as_ref()?;
         match created {
             Created::Rejected(_) if broken!(AcknowledgeOnConflict) => {
                 let effective = vec![Verdict::Effective { changed: 1 }; play.batch.count as usize];
-                let tip = self.shared.tip.try_lock().ok()?;
-                Some(Decided::Applied { slot: tip.next().get(), first_ordinal: 0, decision: Decision::Applied(effective) })
+                let slot = self.tip().await.next().get();
+                Some(Decided::Applied { slot, first_ordinal: 0, decision: Decision::Applied(effective) })
             }
             Created::Unknown(_) if broken!(RejectOnLostReply) => Some(Decided::Withdrawn(Decision::Cancelled)),
             Created::Unknown(_) if broken!(NewNumberAfterDoubt) => {

@@ -85,6 +85,7 @@ pub(crate) fn commit(engine: &Engine, seq: u64, transactions: &[Vec<Operation>])
         payloads.iter().enumerate().map(|(at, payload)| Engine::apply(&mut view, context(seq, at), &Engine::decode(payload))).collect();
     let expected = Engine::summary_of(&view);
     engine.install(view, version(seq, u32::try_from(payloads.len()).unwrap()));
+    engine.confirm();
     assert_eq!(engine.summary(), expected, "a summary before the slot is sent is that after it was installed");
     verdicts
 }

@@ -17,6 +17,7 @@ fn survives(payloads: &[Vec<u8>]) {
         }
     }
     engine.install(view, version(2, 0));
+    engine.confirm();
     let again = crate::drive::engine();
     again.restore(&engine.snapshot()).unwrap();
     assert_eq!(again.summary(), engine.summary());
