@@ -221,7 +221,8 @@ impl<D: Domain> Replay<'_, D> {
                 self.reference.copies.push(copy);
             }
         }
-        machine.install(view, Version { epoch: record.header.epoch, seq: record.header.seq, ordinal: u32::MAX });
+        drop(machine.install(view, Version { epoch: record.header.epoch, seq: record.header.seq, ordinal: u32::MAX }));
+        machine.confirm();
     }
 
     fn judge(
