@@ -82,3 +82,22 @@ fn element(what: u8, version: Version, times_ms: [u64; 2], fingerprint: u128) ->
     bytes[41..].copy_from_slice(&fingerprint.to_le_bytes());
     ContentHash::of(&bytes)
 }
+
+#[cfg(test)]
+mod tests {
+    use brainy_core::{Epoch, NounDraft, NounId, SequenceNumber, TypeName, codec};
+
+    use super::*;
+
+    #[test]
+    fn the_element_of_an_item_is_what_the_format_says() {
+        let draft = NounDraft::new(NounId::new("a").unwrap(), TypeName::new("t").unwrap());
+        let version = Version { epoch: Epoch::new(1), seq: SequenceNumber::new(2).unwrap(), ordinal: 3 };
+        let record = Record::noun(Noun::from_draft(&draft, version, 4, 5), codec::fingerprint(&draft.content_bytes()));
+        let mut bytes = vec![1];
+        [1_u64, 2, 3, 4, 5].iter().for_each(|number| bytes.extend(number.to_le_bytes()));
+        bytes.extend(codec::fingerprint(&draft.content_bytes()).to_le_bytes());
+        assert_eq!(record.element, ContentHash::of(&bytes));
+        assert_eq!(record.element.to_string(), "4fc1713a97ddf1a9e59b9e52637040a73b2934e8f828400d9d90e52954138904");
+    }
+}

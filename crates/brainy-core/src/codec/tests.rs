@@ -179,3 +179,9 @@ fn kept_fields_find_their_place_and_never_replace_a_written_one() {
     assert_eq!([fields.get(2), fields.get(3), fields.get(9)], [Some(&b"kept"[..]), Some(b"new"), Some(b"last")]);
     assert_eq!(writer.required(1, b"a").finish(), [1, 0x80, 1, 0, 0, 0, b'a'], "a finished writer is empty");
 }
+
+#[test]
+fn fingerprints_are_those_of_xxh3_with_128_bits() {
+    // As its reference implementation gives it.
+    assert_eq!(fingerprint(b""), 0x99aa_06d3_0147_98d8_6001_c324_468d_497f);
+}
