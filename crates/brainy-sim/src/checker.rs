@@ -249,7 +249,8 @@ impl<M: StateMachine> Checker<'_, M> {
             }
             let (from, to) = (intent.tail.saturating_sub(IN_PLAY), intent.tail + IN_PLAY);
             let near = &by_slot[by_slot.partition_point(|(slot, _)| *slot < from)..by_slot.partition_point(|(slot, _)| *slot <= to)];
-            let writers = near.iter().map(|(_, writer)| *writer).collect::<BTreeSet<_>>().len() as u64;
+            // Its own among them, also where its batch was never decided.
+            let writers = near.iter().map(|(_, writer)| *writer).chain([writer]).collect::<BTreeSet<_>>().len() as u64;
             let limit = intent.tail + rules.scan_slots + writers.saturating_sub(1).div_ceil(rules.carried.max(1));
             // What goes stale before it is due owes nobody anything.
             if decided.unwrap_or(newest + 1) > limit && newest >= limit && base.saturating_add(rules.horizon) >= limit {

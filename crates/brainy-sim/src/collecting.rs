@@ -335,6 +335,8 @@ impl Found<'_> {
             .filter(|key| key.as_str().starts_with("tag/") || key.as_str().starts_with("pin/"))
             .filter_map(|key| held_by(&bucket.peek(key)?))
             .chain(head)
+            // Whoever finds the boundary not above a manifest may come to rely on it.
+            .chain(bucket.keys().filter_map(|key| manifest_called(key.as_str())).filter(|name| name.seq >= boundary))
             .collect();
         let store = self.witness.store();
         let keeps: BTreeSet<String> =

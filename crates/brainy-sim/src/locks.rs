@@ -75,6 +75,8 @@ struct Belief {
     asked: Duration,
     from: Duration,
     until: Duration,
+    /// The machine was suspended while it waited for the guard: what it believes counts for nothing, that is what the token is for.
+    slept: bool,
 }
 
 impl std::fmt::Display for Belief {
@@ -137,7 +139,8 @@ impl Locks {
         let now = life.scheduler().now();
         let at = {
             let mut told = self.told();
-            told.beliefs.push(Belief { process: life.process(), token: guard.token(), asked, from: now, until: now });
+            let slept = life.scheduler().standstills(life.process()) != awake;
+            told.beliefs.push(Belief { process: life.process(), token: guard.token(), asked, from: now, until: now, slept });
             told.beliefs.len() - 1
         };
         let (locks, own, mut lost) = (Arc::clone(self), life.clone(), Box::pin(guard.lost()));

@@ -34,7 +34,7 @@ impl Locks {
         // Who had the lease when it was put back to an older state may meet somebody who finds that one free.
         let restored = self.told().harmed.filter(|_| matches!(self.harm, Some((Harm::Restore, _))));
         let misled = |belief: &Belief| restored.is_some_and(|at| belief.asked < at && at < belief.until);
-        let mut beliefs: Vec<_> = beliefs.iter().filter(|belief| !misled(belief)).collect();
+        let mut beliefs: Vec<_> = beliefs.iter().filter(|belief| !belief.slept && !misled(belief)).collect();
         beliefs.sort_by_key(|belief| belief.from);
         let mut found = Vec::new();
         let mut longest: Option<&Belief> = None;
