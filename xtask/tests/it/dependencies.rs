@@ -43,7 +43,11 @@ fn the_vector_index_alone_stays_within_its_budget() {
 fn the_layers_that_promise_no_runtime_have_none() {
     const RUNTIMES: [&str; 4] = ["tokio", "async-std", "smol", "futures-executor"];
     for package in ["brainy-core", "brainy-hnsw", "brainy-storage", "brainy-coordination"] {
-        let found = third_party(&["--package", package]);
+        let mut found = third_party(&["--package", package]);
+        // tokio's locks alone are no runtime (decision 0032).
+        let tree = workspace::cargo(&["tree", "--edges", "normal", "--prefix", "none", "--format", "{p} {f}", "--package", package]);
+        let locks = tree.lines().find(|line| line.starts_with("tokio v")).filter(|line| line.trim_end_matches(" (*)").ends_with(" sync"));
+        found.retain(|found| locks.is_none_or(|line| line.split(' ').count() != 3 || !line.starts_with(found.as_str())));
         let runtime = found.iter().find(|found| RUNTIMES.iter().any(|name| found.starts_with(&format!("{name} "))));
         assert_eq!(runtime, None, "{package} must not bring a runtime");
     }
