@@ -7,6 +7,8 @@ use futures_channel::oneshot;
 type Job = Box<dyn FnOnce() + Send>;
 
 /// Does what it is handed in that order, while whoever hands it over goes on. The thread ends with this handle.
+///
+/// What waits is bounded by whoever hands it over: a slot that is to be decoded waits behind what was to be dropped before it, and a reader has sixteen slots in hand.
 #[derive(Debug)]
 pub(crate) struct Beside {
     jobs: Sender<Job>,

@@ -53,6 +53,7 @@ mod switches {
                     Self::TwoNumbersInASlot,
                     Self::SlotConfirms,
                     Self::TrustLastReply,
+                    Self::DecisionOutlivesJump,
                 ];
 
                 /// Its name.

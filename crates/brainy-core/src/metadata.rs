@@ -123,7 +123,7 @@ impl Metadata {
     /// The metadata stored in `bytes`.
     ///
     /// # Errors
-    /// [`MetadataError::Corrupt`]: not canonical bytes of ours; [`MetadataError::TooLarge`].
+    /// [`MetadataError::Corrupt`]: not canonical bytes of ours; [`MetadataError::NotAnObject`]: they begin as another JSON value; [`MetadataError::TooLarge`].
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, MetadataError> {
         if bytes.len() > MAX_METADATA_BYTES {
             return Err(MetadataError::TooLarge { bytes: bytes.len() });
