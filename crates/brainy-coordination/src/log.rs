@@ -109,12 +109,13 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 impl<M: StateMachine> Shared<M> {
     /// Makes the tip's position known to reads that do not wait for it.
     pub(crate) fn publish(&self, tip: &Tip) {
+        // What readers saw before may be large: it is freed when nothing is held here any more.
+        let _retired = tip.is_firm().then(|| self.reader.machine.confirm());
         let moved = {
             let mut seen = lock(&self.seen);
             let before = seen.token.seq;
             if tip.is_firm() {
                 seen.token = tip.token();
-                self.reader.machine.confirm();
             }
             seen.failed = tip.check().err();
             (seen.token.seq > before).then_some(seen.token.seq)
@@ -232,7 +233,7 @@ impl<M: StateMachine> ChangeLog<M> {
         let sent = reader.environment.clock.now();
         reader.catch_up(&mut tip, deadline).await?;
         reader.check_gap(&mut tip, deadline).await?;
-        reader.machine.confirm();
+        drop(reader.machine.confirm());
         let seen = Seen { token: tip.token(), confirmed: Some(sent), failed: tip.check().err() };
         let queue = Queue::new(options.queue_transactions, options.queue_bytes);
         let shared = Shared {
@@ -283,7 +284,7 @@ impl<M: StateMachine> ChangeLog<M> {
     /// equal digests on every instance.
     ///
     /// # Errors
-    /// [`Error::Diverged`]: this replica stopped answering.
+    /// [`Error::Diverged`]: this replica stopped answering. As [`refresh`](Self::refresh), where what was read last is not confirmed yet.
     pub async fn digests(&self) -> Result<(Token, SetHash, SetHash), Error> {
         let tip = self.firm_tip().await?;
         Ok((tip.token(), self.machine().summary().digest, tip.state.digest()))
@@ -292,7 +293,7 @@ impl<M: StateMachine> ChangeLog<M> {
     /// What `read` finds in the machine, and the position it is of: nothing is installed meanwhile.
     ///
     /// # Errors
-    /// [`Error::Diverged`]: this replica stopped answering.
+    /// As [`digests`](Self::digests).
     pub async fn at_rest<T>(&self, read: impl FnOnce(&M) -> T) -> Result<(Token, T), Error> {
         let tip = self.firm_tip().await?;
         Ok((tip.token(), read(self.machine())))
@@ -330,11 +331,11 @@ impl<M: StateMachine> ChangeLog<M> {
     /// may ask it which holders are of the past.
     ///
     /// # Errors
-    /// [`Error::Deadline`]; [`Error::Diverged`]: this replica stopped answering.
+    /// [`Error::Deadline`]; as [`digests`](Self::digests).
     pub async fn highest_claim(&self, name: &str, deadline: Moment) -> Result<u64, Error> {
-        let tip = self.shared.lock_tip(deadline).await?;
-        tip.check()?;
-        Ok(tip.state.claim(name))
+        let clock = &*self.environment().clock;
+        let claim = before(clock, deadline, self.at_confirmed(|state| state.claim(name))).await;
+        claim.unwrap_or(Err(Error::Deadline { doing: "waiting for the tail of the log" }))
     }
 
     /// Whether the handle only reads.
@@ -511,7 +512,8 @@ impl<M: StateMachine> ChangeLog<M> {
         } else {
             self.check()?;
         }
-        let tip = self.shared.lock_tip(deadline).await?;
+        let tip = before(&*self.environment().clock, deadline, self.firm_tip()).await;
+        let tip = tip.unwrap_or(Err(Error::Deadline { doing: "waiting for the tail of the log" }))?;
         let position = tip.token();
         if position.seq < token.seq || position.epoch < token.epoch {
             let reason = format!(

@@ -134,7 +134,9 @@ pub trait StateMachine: std::fmt::Debug + Send + Sync + 'static {
 
     /// What was installed so far belongs to the log for good. Until it is told so, a machine shows those who read beside the log the state as of the last time: what was
     /// read at the tail may turn out to lie in a collected stretch, or not to survive a power cut.
-    fn confirm(&self) {}
+    fn confirm(&self) -> Retired {
+        Retired::default()
+    }
 
     /// Counters and digest of the present state, confirmed or not.
     fn summary(&self) -> Summary;

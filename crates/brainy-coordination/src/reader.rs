@@ -7,6 +7,7 @@ mod tests;
 use std::num::NonZeroUsize;
 use std::sync::Arc;
 
+use brainy_core::clock::before;
 use brainy_core::codec::{self, CodecError, ObjectKind};
 use brainy_core::{ContentHash, Moment, SequenceNumber};
 use brainy_storage::{Answer, Get, GetOptions, Object, StoreTime};
@@ -315,7 +316,7 @@ impl<M: StateMachine> Reader<M> {
                         Some(tip) if apply::may_apply(&tip.state, &batch, seq.get()) => self.orders(&batch, thread, deadline).await?,
                         Some(_) => None,
                         // Whether it matters shows once the slots before are applied: then it is read, if it was not.
-                        None => self.orders_ahead(&batch, &mut room, thread).await,
+                        None => self.orders_ahead(&batch, &mut room, thread, deadline).await,
                     };
                     LoadedBatch::Known { batch, orders: orders.map(Arc::new) }
                 }
@@ -347,7 +348,7 @@ impl<M: StateMachine> Reader<M> {
     }
 
     /// A batch's transactions before it is known whether it may apply; none if that would take more than a read of at most `room` bytes, which it uses up.
-    async fn orders_ahead(&self, batch: &Batch, room: &mut u64, thread: Option<&Beside>) -> Option<Orders<M::Command>> {
+    async fn orders_ahead(&self, batch: &Batch, room: &mut u64, thread: Option<&Beside>, deadline: Moment) -> Option<Orders<M::Command>> {
         let count = batch.count;
         match &batch.contents {
             Contents::Inline(list) => {
@@ -357,8 +358,10 @@ impl<M: StateMachine> Reader<M> {
             Contents::Blob(reference) => {
                 *room = room.checked_sub(reference.bytes)?;
                 let key = keys::blob(batch.base, batch.writer, batch.wseq, reference.hash);
-                // Nobody waits for it yet: no second try.
-                let Get::Found(object) = self.environment.store.get(&key, GetOptions::whole()).await.ok()?.value else { return None };
+                // It may never matter: no second try.
+                let Environment { store, clock, .. } = &self.environment;
+                let read = before(&**clock, deadline, store.get(&key, GetOptions::whole())).await?.ok()?;
+                let Get::Found(object) = read.value else { return None };
                 open_blob::<M>(object.bytes, reference.hash, count, thread).await.ok()
             }
         }

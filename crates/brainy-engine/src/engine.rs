@@ -278,8 +278,8 @@ impl StateMachine for Engine {
         Retired::new(self.publish(contents, dead))
     }
 
-    fn confirm(&self) {
-        drop(self.show());
+    fn confirm(&self) -> Retired {
+        Retired::new(self.show())
     }
 
     fn summary(&self) -> Summary {

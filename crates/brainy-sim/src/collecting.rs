@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use brainy_coordination::internals::{bounds_of, held_by, kept_by, manifest_called};
-use brainy_coordination::{ChangeLog, CollectOptions, Collector, Constants, Environment, Error, Pin, Truncation};
+use brainy_coordination::{ChangeLog, CollectOptions, Collector, Constants, Environment, Error, ManifestName, Pin, Truncation};
 use brainy_core::{Clock, ErrorKind};
 use brainy_storage::Key;
 
@@ -238,7 +238,7 @@ struct Found<'a> {
 
 impl Found<'_> {
     /// The head at a time.
-    fn head_at(&self, at: Duration) -> (u64, Option<brainy_coordination::ManifestName>) {
+    fn head_at(&self, at: Duration) -> (u64, Option<ManifestName>) {
         let heads = &self.witness.heads;
         let before = heads.partition_point(|(seen, _)| *seen <= at);
         let bounds = before.checked_sub(1).and_then(|last| bounds_of(&heads[last].1));
@@ -323,6 +323,11 @@ impl Found<'_> {
         }
     }
 
+    /// The manifests that `ctl/head` ever named.
+    fn published(&self) -> Vec<ManifestName> {
+        self.witness.heads.iter().filter_map(|(_, bytes)| bounds_of(bytes)?.manifest).collect()
+    }
+
     /// What is there after the last collection is what is needed.
     fn leftovers<M>(&mut self, reference: &Reference<M>, bucket: &Bucket) {
         let (boundary, head) = self.head_at(Duration::MAX);
@@ -336,7 +341,11 @@ impl Found<'_> {
             .filter_map(|key| held_by(&bucket.peek(key)?))
             .chain(head)
             // Whoever finds the boundary not above a manifest may come to rely on it.
-            .chain(bucket.keys().filter_map(|key| manifest_called(key.as_str())).filter(|name| name.seq >= boundary))
+            .chain(
+                self.published()
+                    .into_iter()
+                    .filter(|name| name.seq >= boundary && bucket.keys().any(|key| key.as_str() == name.to_string())),
+            )
             .collect();
         let store = self.witness.store();
         let keeps: BTreeSet<String> =

@@ -16,4 +16,4 @@ mod truncation;
 
 pub use case::{Case, Effort, Found, explore};
 pub use registry::{Expected, Run, runs};
-pub use report::{Record, as_json, as_table};
+pub use report::{Record, as_json, as_table, promises};

@@ -68,3 +68,38 @@ fn counting_sees_the_crates_of_others_and_not_ours() {
     assert!(found.iter().any(|package| package.starts_with("thiserror v")), "{found:?}");
     assert!(!found.iter().any(|package| package.starts_with("brainy")), "{found:?}");
 }
+
+#[test]
+fn what_users_build_has_no_switch_that_breaks_a_rule() {
+    // No default feature of what they depend on switches them on.
+    for package in ["brainy", "brainy-cli", "brainy-coordination", "brainy-engine", "brainy-storage-s3"] {
+        let tree = workspace::cargo(&["tree", "--edges", "normal,features", "--prefix", "none", "--package", package]);
+        let switched: Vec<_> = tree.lines().filter(|line| line.contains("\"simulation\"")).collect();
+        assert_eq!(switched, Vec::<&str>::new(), "{package}");
+        assert!(tree.contains("feature \""), "the tree shows features: {tree}");
+    }
+    // Without it, no name of theirs is compiled: each stands in the module that the feature guards, or in a macro that drops it.
+    let sources = workspace::sources();
+    let (_, mutants) =
+        sources.iter().find(|(path, _)| path.ends_with("brainy-coordination/src/mutants.rs")).expect("the switches lie there");
+    let (before, switches) = mutants.split_once("#[cfg(feature = \"simulation\")]\nmod switches {").expect("the feature guards them");
+    let names: BTreeSet<&str> = switches
+        .lines()
+        .filter_map(|line| line.strip_prefix("        ")?.strip_suffix(','))
+        .filter(|name| name.chars().next().is_some_and(char::is_uppercase) && name.chars().all(char::is_alphanumeric))
+        .collect();
+    assert!(names.len() >= 40, "{names:?}");
+    assert!(
+        before.contains("#[cfg(not(feature = \"simulation\"))]\nmacro_rules! broken {\n    ($name:ident) => {\n        false\n    };\n}")
+    );
+    let mut wrong = Vec::new();
+    for (path, text) in sources.iter().filter(|(path, _)| path.contains("brainy-coordination/src/") && !path.ends_with("/mutants.rs")) {
+        for line in text.lines().map(|line| line.split("//").next().unwrap_or_default()) {
+            let words = line.split(|c: char| !c.is_alphanumeric() && c != '_');
+            for name in words.filter(|word| names.contains(word)).filter(|name| !line.contains(&format!("broken!({name})"))) {
+                wrong.push(format!("{path}: {name}"));
+            }
+        }
+    }
+    assert_eq!(wrong, Vec::<String>::new(), "names of switches outside of the macro");
+}

@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use brainy_coordination::{
-    ChangeLog, CollectOptions, CollectReport, Collector, Constants, Environment, Error, LogOptions, Outcome, Pin, Transaction, Truncation,
-    find_tail,
+    ChangeLog, CollectOptions, CollectReport, Collector, Constants, Environment, Error, LogOptions, Outcome, Pin, ProtocolOperation,
+    Transaction, Truncation, find_tail,
 };
 use brainy_core::SeededEntropy;
 use brainy_storage::{Get, GetOptions, InMemoryStore, Key, Prefix, Store};
@@ -186,6 +186,37 @@ fn inv_9_what_a_ghost_of_ones_own_said_is_not_told() {
                 .await;
                 log.refresh(within(&environment, 60)).await.unwrap();
                 assert_eq!(log.machine().get("late"), 1, "seed {seed}");
+            })
+            .await;
+        });
+    }
+}
+
+#[test]
+fn inv_27_what_a_fork_names_stays_until_the_fork_is_gone() {
+    for truncation in BOTH {
+        let (store, clock, environment) = timed(truncation, 23);
+        clock.run(async {
+            let log = opened(&environment).await;
+            driven(&log, async {
+                some(&log, 3).await;
+                let forked = log.publish_snapshot(within(&environment, 600)).await.unwrap().manifest;
+                let child = brainy_core::StoreId::from_bytes([9; 16]);
+                let operation = ProtocolOperation::Forked { child, manifest: forked.to_string() };
+                commit(&log, &Transaction::protocol(operation)).await;
+                some(&log, 3).await;
+                publish(&log).await;
+                truncate(&log, &clock).await;
+                let there = async || {
+                    let (manifests, segments) = (keys(&store, "manifest").await, keys(&store, "segment").await);
+                    (manifests.contains(&forked.to_string()), segments.len())
+                };
+                assert_eq!(there().await, (true, 2), "INV-27: {truncation:?}");
+                commit(&log, &Transaction::protocol(ProtocolOperation::Unforked { child })).await;
+                some(&log, 3).await;
+                publish(&log).await;
+                truncate(&log, &clock).await;
+                assert_eq!(there().await, (false, 1), "{truncation:?}");
             })
             .await;
         });

@@ -3,7 +3,7 @@
 
 use std::process::ExitCode;
 
-use brainy_sim::model::{Record, as_json, as_table, runs};
+use brainy_sim::model::{Record, as_json, as_table, promises, runs};
 
 const HELP: &str = "\
 model [--slice] [--group G] [--only TEXT] [--threads N] [--trace] [--json]
@@ -84,6 +84,7 @@ fn run(wanted: &Wanted) -> bool {
         let states: u64 = records.iter().map(|record| record.found.states).sum();
         let broken = records.iter().filter(|record| record.found.broken.is_some()).count();
         println!("runs        {}, {broken} of them break a promise", records.len());
+        println!("promises    {}", promises(&records));
         println!("states      {states}");
         println!("unexpected  {unexpected}");
     }

@@ -1,5 +1,7 @@
 //! Runs as a table for people and as JSON.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use serde_json::{Value, json};
 
 use super::case::{Effort, Found};
@@ -40,6 +42,17 @@ pub fn as_table(record: &Record) -> String {
     let surprise = if record.is_expected() { "" } else { "   <<< NOT AS EXPECTED" };
     let seconds = found.took.as_secs_f64();
     format!("{}  {:<66} {:>11} {:>4} {seconds:>7.1} s  {}{surprise}", run.group, run.name, found.states, found.depth, record.verdict())
+}
+
+/// The promises that were looked after in each group.
+pub fn promises(records: &[Record]) -> String {
+    let mut groups: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
+    for Record { run, .. } in records {
+        groups.entry(run.group).or_default().extend(run.properties);
+    }
+    let lines: Vec<_> =
+        groups.iter().map(|(group, promises)| format!("{group} {}", Vec::from_iter(promises.iter().copied()).join(" "))).collect();
+    lines.join("; ")
 }
 
 /// All of them as one object.
