@@ -11,7 +11,7 @@ use futures_executor::block_on;
 use futures_util::FutureExt;
 use futures_util::future::{join, join_all, join3};
 
-use crate::stores::{Slow, environment, fresh, made, opened, within};
+use crate::stores::{Slow, Unsettled, environment, fresh, made, opened, within};
 
 use crate::driving::{add, always, commit, commit_alone, driven, seq, slot_key};
 use crate::register::{Change, Register};
@@ -109,6 +109,26 @@ fn a_long_log_read_beside_is_the_log_and_fails_where_it_is_damaged() {
         }
         block_on(memory.put(&slot_key(slot), object.bytes, Precondition::None)).unwrap();
     }
+}
+
+#[test]
+fn inv_19_nothing_that_is_not_confirmed_is_answered_from_or_shown() {
+    let (memory, clock, plain) = fresh(51);
+    let unsettled = Arc::new(Unsettled { inner: Arc::new(memory), fails: false.into() });
+    let environment = environment(Arc::<Unsettled>::clone(&unsettled), &clock, 52);
+    clock.run(async {
+        let (writer, reader) = (opened(&plain).await, opened(&environment).await);
+        commit_alone(&writer, &[add(1), add(2), add(3)]).await;
+        unsettled.fails.store(true, std::sync::atomic::Ordering::Release);
+        let deadline = within(&environment, 60);
+        assert!(reader.refresh(deadline).await.is_err());
+        assert_eq!((reader.machine().effects().len(), reader.machine().confirmed()), (3, 0), "INV-19: a power cut may take them back");
+        assert!(reader.digests().await.is_err() && reader.highest_claim("any", deadline).await.is_err(), "INV-19");
+        assert_eq!(reader.position().seq, 0);
+        unsettled.fails.store(false, std::sync::atomic::Ordering::Release);
+        assert_eq!(reader.digests().await.unwrap(), writer.digests().await.unwrap());
+        assert_eq!((reader.machine().confirmed(), reader.position().seq), (3, writer.position().seq));
+    });
 }
 
 #[test]

@@ -66,6 +66,8 @@ struct Inner {
     values: BTreeMap<String, i64>,
     digest: SetHash,
     effects: Vec<Effect>,
+    /// So many effects were confirmed.
+    confirmed: usize,
     panic_at_install: bool,
 }
 
@@ -101,6 +103,11 @@ impl Register {
 
     pub(crate) fn effects(&self) -> Vec<Effect> {
         self.lock().effects.clone()
+    }
+
+    /// How many effects readers may see.
+    pub(crate) fn confirmed(&self) -> usize {
+        self.lock().confirmed
     }
 
     pub(crate) fn panic_at_next_install(&self) {
@@ -150,6 +157,12 @@ impl StateMachine for Register {
         inner.values.extend(view.values.into_iter().filter_map(|(key, value)| Some((key, value?))));
         inner.digest = view.digest;
         inner.effects.extend(view.effects);
+        Retired::default()
+    }
+
+    fn confirm(&self) -> Retired {
+        let mut inner = self.lock();
+        inner.confirmed = inner.effects.len();
         Retired::default()
     }
 

@@ -134,6 +134,37 @@ impl NoWrites {
     }
 }
 
+/// A directory whose newest entries cannot be made durable while it says so.
+#[derive(Debug)]
+pub(crate) struct Unsettled {
+    pub(crate) inner: Arc<dyn Store>,
+    pub(crate) fails: AtomicBool,
+}
+
+impl Unsettled {
+    async fn around<T>(&self, request: impl Future<Output = T>) -> T {
+        request.await
+    }
+
+    fn settled(&self, prefix: &Prefix) -> Result<(), StoreError> {
+        match self.fails.load(Ordering::Acquire) {
+            true => Err(StoreError::new(ErrorKind::Unavailable, Operation::List, prefix, "the disk does not answer")),
+            false => Ok(()),
+        }
+    }
+}
+
+/// The others settle at once.
+trait Settles {
+    fn settled(&self, _prefix: &Prefix) -> Result<(), StoreError> {
+        Ok(())
+    }
+}
+
+impl Settles for Slow {}
+impl Settles for Cut {}
+impl Settles for NoWrites {}
+
 macro_rules! wrap {
     ($name:ident, $refusal:expr) => {
         #[async_trait]
@@ -158,6 +189,10 @@ macro_rules! wrap {
                 self.around(self.inner.delete(key)).await
             }
 
+            async fn settle(&self, prefix: &Prefix) -> Result<(), StoreError> {
+                self.settled(prefix)
+            }
+
             fn location(&self) -> String {
                 self.inner.location()
             }
@@ -169,6 +204,7 @@ macro_rules! wrap {
     };
 }
 
+wrap!(Unsettled, |_| None);
 wrap!(Slow, |_| None);
 wrap!(Cut, |_| None);
 wrap!(NoWrites, |this| Some(this.kind));
