@@ -67,7 +67,7 @@ pub struct VerbMatch {
 impl Engine {
     /// The `k` nearest nouns that pass the filter, nearest first, equal distances by id; fewer only if fewer exist.
     ///
-    /// One state is searched, the newest when the search began: each answer is an item of it under its vector of then, whether or not the
+    /// One state is searched, the newest confirmed one when the search began: each answer is an item of it under its vector of then, whether or not the
     /// index has caught up with it. What the index has is found by a walk (approximate: see [`SearchQuery::ef_search`]), the rest is compared one by one.
     ///
     /// # Errors
