@@ -155,7 +155,7 @@ pub enum Error {
         cause: String,
     },
     /// Somebody else holds the lease. Nothing is held here.
-    #[error("lock {name} is held under token {token} ({note})")]
+    #[error("lock {name} is held under token {token} ({note}); nothing is held here")]
     LeaseTaken {
         /// The lock.
         name: String,
@@ -165,7 +165,9 @@ pub enum Error {
         note: String,
     },
     /// The lease is no longer held here: stop its work. Nothing was sent.
-    #[error("lock {name} is no longer held under token {token}: {loss}")]
+    #[error(
+        "lock {name} is no longer held under token {token}: {loss}; nothing was sent, and what was sent before counts unless a later holder came first"
+    )]
     LeaseLost {
         /// The lock.
         name: String,

@@ -103,6 +103,7 @@ fn k2_a_holder_that_stalled_past_its_life_writes_nothing() {
         assert!(matches!(outcome, Outcome::Rejected(_)), "INV-24: {outcome:?}");
         let refused = lock_a.commit(&old, set(1_000), a.within(30)).await.unwrap_err();
         assert!(matches!(refused, Error::LeaseLost { token: 1, loss: Loss::Lapsed, .. }), "{refused}");
+        assert!(refused.to_string().contains("nothing was sent"), "{refused}");
         assert_eq!(refused.kind(), ErrorKind::Fenced);
         assert_eq!((register(&a).await, register(&b).await), (11, 11));
         new.release(b.within(30)).await.unwrap();
@@ -121,6 +122,7 @@ fn k3_an_owner_whose_wall_clock_is_wrong_keeps_its_lease_and_a_waiter_s_gains_no
             world.sleep(TTL / 2).await;
             let refused = b.lock(NAME).try_acquire(b.within(30)).await.unwrap_err();
             assert!(matches!(refused, Error::LeaseTaken { token: 1, .. }), "{refused}");
+            assert!(refused.to_string().ends_with("nothing is held here"), "{refused}");
         }
         assert!(guard.is_held());
         assert!(matches!(b.lock(NAME).acquire(b.within(60)).await, Err(Error::LeaseTaken { .. })), "it is renewed for a minute");
