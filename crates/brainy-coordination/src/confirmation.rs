@@ -58,7 +58,9 @@ impl Confirmation {
             (Truncation::Delete, ..) => false,
         };
         if counts {
-            self.confirm(reply.filter(|_| if absent { broken!(ConfirmByAbsence) } else { broken!(SlotConfirms) }));
+            let by_absence = absent && broken!(ConfirmByAbsence);
+            let by_slot = !absent && broken!(SlotConfirms);
+            self.confirm(reply.filter(|_| by_absence || by_slot));
         }
         counts
     }
