@@ -1,7 +1,7 @@
 //! This test binary, started again in the role of a member of some company: how members are started, what they say, and how they end.
 
 use std::io::{BufReader, Write as _, stderr};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, ChildStderr, Command, Stdio};
 use std::sync::mpsc::Sender;
 use std::thread;
 use std::time::Duration;
@@ -19,6 +19,20 @@ pub(crate) type Heard<S> = (usize, usize, Option<S>);
 pub(crate) fn say(line: &str) {
     // In one piece: a process that is killed may leave half a line, not a mixed one.
     stderr().lock().write_all(format!("{line}\n").as_bytes()).expect("the parent listens");
+}
+
+/// Starts this binary with the variable `role` set, as the test called `test`; with what it says.
+pub(crate) fn start_in_role(test: &str, role: (&str, &str)) -> (Child, BufReader<ChildStderr>) {
+    let mut child = Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", test, "--nocapture", "--test-threads=1"])
+        .env(role.0, role.1)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let lines = BufReader::new(child.stderr.take().unwrap());
+    (child, lines)
 }
 
 /// The seed of this run: `BRAINY_TEST_SEED`, else a fresh one.
@@ -59,15 +73,7 @@ impl Life {
         read: fn(&str) -> Option<S>,
         sender: &Sender<Heard<S>>,
     ) -> Self {
-        let mut child = Command::new(std::env::current_exe().unwrap())
-            .args(["--exact", test, "--nocapture", "--test-threads=1"])
-            .env(role.0, role.1)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::null())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let lines = BufReader::new(child.stderr.take().unwrap());
+        let (child, lines) = start_in_role(test, role);
         let sender = sender.clone();
         thread::spawn(move || listen_to(member, number, lines, read, &sender));
         Self { child, number, ended: false }

@@ -1,7 +1,6 @@
 //! Who is woken by whose commits. How soon is a matter of benches, and of virtual time where `brainy-coordination` tests it.
 
-use std::io::{BufRead as _, BufReader, Write as _};
-use std::process::{Command, Stdio};
+use std::io::{BufRead as _, Write as _};
 use std::sync::Arc;
 use std::sync::mpsc::channel;
 use std::time::Duration;
@@ -11,6 +10,7 @@ use brainy::{Brainy, Clock as _, Metric, Mode};
 use brainy_core::SystemClock;
 use futures_executor::block_on;
 
+use crate::members::start_in_role;
 use crate::support::{Directory, quiet, thing};
 
 /// The variable that makes a process a follower of the store at this URL.
@@ -59,15 +59,8 @@ fn a_follower_lives_here() {
 fn a_commit_in_a_directory_wakes_another_process() {
     let folder = Directory::new();
     let writer = block_on(Brainy::builder(folder.url()).dimension(2).metric(Metric::L2).follow(false).create()).unwrap();
-    let mut child = Command::new(std::env::current_exe().unwrap())
-        .args(["wake::a_follower_lives_here", "--exact", "--nocapture"])
-        .env(ROLE, folder.url())
-        .stdin(Stdio::null())
-        .stdout(Stdio::null())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let lines = BufReader::new(child.stderr.take().unwrap()).lines();
+    let (mut child, lines) = start_in_role("wake::a_follower_lives_here", (ROLE, &folder.url()));
+    let lines = lines.lines();
     let (sender, said) = channel();
     let reader = std::thread::spawn(move || {
         for line in lines.map_while(Result::ok).filter(|line| line.starts_with("@ ")) {

@@ -3,7 +3,7 @@
 use std::io::{BufRead as _, BufReader, Write as _, stderr, stdin};
 use std::num::NonZeroUsize;
 use std::path::Path;
-use std::process::{Child, ChildStderr, Command, Stdio};
+use std::process::{Child, ChildStderr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -16,6 +16,7 @@ use bytes::Bytes;
 use futures_executor::block_on;
 
 use super::service;
+use crate::members::start_in_role;
 use crate::support::{edge, thing};
 
 /// The variable that gives a process its role.
@@ -120,15 +121,7 @@ pub(crate) struct Process {
 
 impl Process {
     pub(crate) fn start(role: &str) -> Self {
-        let mut child = Command::new(std::env::current_exe().unwrap())
-            .args(["--exact", HERE, "--nocapture", "--test-threads=1"])
-            .env(ROLE, role)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::null())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let lines = BufReader::new(child.stderr.take().unwrap());
+        let (child, lines) = start_in_role(HERE, (ROLE, role));
         Self { child, lines }
     }
 
