@@ -349,22 +349,14 @@ impl<M: StateMachine> Reader<M> {
 
     /// A batch's transactions before it is known whether it may apply; none if that would take more than a read of at most `room` bytes, which it uses up.
     async fn orders_ahead(&self, batch: &Batch, room: &mut u64, thread: Option<&Beside>, deadline: Moment) -> Option<Orders<M::Command>> {
-        let count = batch.count;
-        match &batch.contents {
-            Contents::Inline(list) => {
-                let list = list.clone();
-                Some(beside(thread, move || decoding::orders::<M>(&list, count)).await)
-            }
-            Contents::Blob(reference) => {
-                *room = room.checked_sub(reference.bytes)?;
-                let key = keys::blob(batch.base, batch.writer, batch.wseq, reference.hash);
-                // It may never matter: no second try.
-                let Environment { store, clock, .. } = &self.environment;
-                let read = before(&**clock, deadline, store.get(&key, GetOptions::whole())).await?.ok()?;
-                let Get::Found(object) = read.value else { return None };
-                open_blob::<M>(object.bytes, reference.hash, count, thread).await.ok()
-            }
-        }
+        let Contents::Blob(reference) = &batch.contents else { return self.orders(batch, thread, deadline).await.ok()? };
+        *room = room.checked_sub(reference.bytes)?;
+        let key = keys::blob(batch.base, batch.writer, batch.wseq, reference.hash);
+        // It may never matter: no second try.
+        let Environment { store, clock, .. } = &self.environment;
+        let read = before(&**clock, deadline, store.get(&key, GetOptions::whole())).await?.ok()?;
+        let Get::Found(object) = read.value else { return None };
+        open_blob::<M>(object.bytes, reference.hash, batch.count, thread).await.ok()
     }
 
     /// Applies a loaded slot that must be the next one.
