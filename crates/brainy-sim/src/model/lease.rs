@@ -246,6 +246,7 @@ impl Case for Leases {
         let mut after = world.clone();
         self.take(&mut after, *step);
         self.settle(&mut after);
+        self.forget(&mut after);
         if self.exclusive && after.contenders.iter().filter(|one| belief(one.believes).holds(NOW)).count() > 1 {
             after.broken = after.broken.or(Some("P7"));
         }

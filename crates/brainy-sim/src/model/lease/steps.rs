@@ -2,7 +2,7 @@
 
 use std::sync::PoisonError;
 
-use brainy_coordination::internals::{Batch, Belief, Contents, LoadedBatch, LogState, Order, Seen, Turn, apply, turn};
+use brainy_coordination::internals::{Batch, Belief, Contents, LoadedBatch, LogState, Order, Seen, Turn, apply, turn, watched_for};
 use brainy_coordination::{Constants, Fence, NullMachine, ProtocolOperation, RULES, Transaction, Truncation};
 use brainy_core::{ContentHash, Epoch, SequenceNumber, StoreId, WriterId};
 use bytes::Bytes;
@@ -10,6 +10,8 @@ use bytes::Bytes;
 use super::{Body, Contender, Follows, Kind, Leases, NOW, OLD, Record, Reply, Request, TTL, World, ago, belief, left_of};
 
 const NAME: &str = "work";
+/// A state that is no more, whichever it was.
+const GONE: Body = Body { token: 0, held: false, holder: 0 };
 const STORE: StoreId = StoreId::from_bytes([7; 16]);
 
 /// A step; the numbers are those of contenders.
@@ -82,7 +84,9 @@ impl Leases {
                 steps.push(Step::Resume(index));
                 continue;
             }
-            if world.pauses > 0 && (one.turn.is_some() || one.request.is_some()) {
+            // One that has nothing to lose may as well be slow.
+            let acts = one.turn.is_some() && one.claimed && world.acts > 0;
+            if world.pauses > 0 && (one.request.is_some() || one.believes.is_some() || acts) {
                 steps.push(Step::Pause(index));
             }
             if let Some(request) = one.request {
@@ -104,7 +108,7 @@ impl Leases {
                 }
             }
             // Whether it still believes or not: it looked, and then stood still before it wrote.
-            if one.turn.is_some() && one.claimed && world.acts > 0 {
+            if acts {
                 steps.push(Step::Act(index));
             }
             if !holds && one.turns > 0 {
@@ -348,12 +352,13 @@ fn overwrite(world: &mut World, body: Option<Body>, nonce: bool) {
 }
 
 impl Leases {
-    /// Forgets what can make no difference any more.
+    /// Gives up what would be refused.
     pub(super) fn settle(&self, world: &mut World) {
-        let nonce = self.nonce();
+        let (nonce, vanishes) = (self.nonce(), world.vanishes);
         let past = |follows: &mut Follows| {
-            if nonce && !follows.now {
-                follows.body = None;
+            // What was overwritten never comes back, but its absence may.
+            if nonce && !follows.now && (follows.body.is_some() || !vanishes) {
+                follows.body = Some(GONE);
             }
         };
         for one in &mut world.contenders {
@@ -375,9 +380,118 @@ impl Leases {
                 one.sight = None;
             }
         }
-        // A late request that follows a state that is no more is refused, whenever it comes.
-        world.late.retain(|request| request.follows.now || (self.unconditional && request.kind == Kind::Renew) || !nonce);
         world.late.iter_mut().for_each(|request| past(&mut request.follows));
+        // A late request that follows a state that is no more is refused, whenever it comes.
+        world.late.retain(|request| request.follows.body != Some(GONE) || (self.unconditional && request.kind == Kind::Renew));
         world.late.sort_unstable();
+    }
+
+    /// Forgets what no decision will ask for again: worlds that differ in nothing else go on alike.
+    pub(super) fn forget(&self, world: &mut World) {
+        // A broken rule may look at what the shipped ones do not.
+        if self.mutant.is_some() {
+            return;
+        }
+        for (index, one) in (0..).zip(&mut world.contenders) {
+            self.forget_of(one, index, world.acts > 0);
+        }
+        if world.acts == 0 {
+            world.owner = None;
+            world.effective = 0;
+        }
+    }
+
+    fn forget_of(&self, one: &mut Contender, index: u8, acts: bool) {
+        if let Some(request) = &mut one.request {
+            let refused = request.reply == Reply::Refused
+                || (request.reply == Reply::Pending
+                    && request.follows.body == Some(GONE)
+                    && !(self.unconditional && request.kind == Kind::Renew));
+            let begun = Belief::begun(ago(request.age), TTL).holds(NOW);
+            if refused || request.kind == Kind::Release {
+                request.age = 0;
+            } else if !begun {
+                request.age = OLD;
+            }
+        } else if one.believes.is_none() && !acts {
+            one.turn = None;
+        }
+        if one.believes.is_none() {
+            one.turn = one.turn.map(|(token, _)| (token, None));
+        }
+        one.claimed &= one.turn.is_some();
+        if one.turns == 0 {
+            one.sight = None;
+            one.known = true;
+        }
+        if let Some((Follows { body: Some(body), .. }, since)) = &mut one.sight {
+            if !body.held || body.holder == index {
+                *since = 0;
+            } else if ago(*since).after(watched_for(TTL)) <= NOW {
+                *since = OLD;
+            }
+        }
+        let claims = one.turn.is_some() && !one.claimed || one.request.is_some_and(|request| request.kind == Kind::Take);
+        if one.known && one.sight.is_none() && !claims {
+            one.applied = 0;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::random::Random;
+
+    /// Each world on the way of random walks, with what is forgotten and without: the same may happen in both, and comes to the same.
+    #[test]
+    fn worlds_that_differ_only_in_what_is_forgotten_go_on_alike() {
+        let plain = Leases { late: 1, ..Leases::new(&[101, 100, 99], 2) };
+        let outside = Leases { exclusive: false, ..plain.clone() };
+        let cases = [
+            plain.clone(),
+            Leases { pauses: 1, ..outside.clone() },
+            Leases { vanishes: true, ..outside.clone() },
+            Leases { restored: true, acts: 3, ..outside.clone() },
+            Leases { slow_replies: true, ..plain.clone() },
+            Leases { unconditional: true, ..outside },
+            Leases { from_reply: true, slow_replies: true, ..plain },
+        ];
+        let (mut compared, mut forgot) = (0, 0);
+        for (number, case) in cases.iter().enumerate() {
+            for walk in 0..400 {
+                let mut random = Random::new(number as u64, walk);
+                let mut world = crate::model::case::Case::first(case);
+                for _ in 0..80 {
+                    let mut less = world.clone();
+                    case.forget(&mut less);
+                    forgot += u32::from(less != world);
+                    let (mut steps, mut fewer) = (Vec::new(), Vec::new());
+                    case.possible(&world, &mut steps);
+                    case.possible(&less, &mut fewer);
+                    assert!(fewer.iter().all(|step| steps.contains(step)), "{world:?}");
+                    for step in &steps {
+                        let [long, short] = [&world, &less].map(|before| {
+                            let mut after = before.clone();
+                            if std::ptr::eq(before, &world) || fewer.contains(step) {
+                                case.take(&mut after, *step);
+                            }
+                            case.settle(&mut after);
+                            case.forget(&mut after);
+                            after
+                        });
+                        assert_eq!(long, short, "after {step:?} in {world:?}");
+                        compared += 1;
+                    }
+                    let chosen = usize::try_from(random.below(steps.len() as u64)).expect("few");
+                    case.take(&mut world, steps[chosen]);
+                    case.settle(&mut world);
+                    if world.broken.is_some() {
+                        break;
+                    }
+                }
+            }
+        }
+        assert!(compared > 500_000 && forgot > 50_000, "{compared} steps, {forgot} worlds");
     }
 }
