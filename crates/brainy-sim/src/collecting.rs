@@ -163,6 +163,8 @@ pub(crate) async fn read<D: Domain>(plan: Arc<Plan<D>>, make_store: MakeStore, l
 async fn hold<D: Domain>(plan: &Plan<D>, log: &ChangeLog<D::Machine>, life: &Life, random: &mut Random, mut pin: Pin) {
     let clock = life.clock();
     let end = life.scheduler().now() + random.between(Duration::from_secs(1), Duration::from_secs(70));
+    // Every second one renews so late that a collector may be there before it.
+    let (from, to) = if random.below(2) == 0 { (TTL * 4 / 5, TTL) } else { (Duration::from_millis(100), TTL / 6) };
     while life.scheduler().now() < end.min(plan.until) {
         let read = log.read_snapshot(&pin.manifest(), &*plan.domain.machine(), clock.now().after(STEP)).await;
         let renewed = pin.renew(clock.now().after(STEP)).await;
@@ -176,7 +178,7 @@ async fn hold<D: Domain>(plan: &Plan<D>, log: &ChangeLog<D::Machine>, life: &Lif
             (Err(error), _) | (_, Err(error)) => fail(plan, life, &error, "reading what is pinned"),
             (Ok(_), Ok(())) => {}
         }
-        clock.sleep(random.between(Duration::from_millis(100), TTL / 6)).await;
+        clock.sleep(random.between(from, to)).await;
     }
     if random.below(4) > 0
         && let Err(error) = pin.release(clock.now().after(STEP)).await

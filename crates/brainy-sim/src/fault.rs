@@ -359,7 +359,7 @@ pub fn reachable() -> Vec<(Fault, KeyKind)> {
                 Fault::ShortPage => matches!(key, Log | Inbox | Blob | Pin),
                 // The descriptor and the head are created by everybody who finds no store, at once; blobs are written without a condition.
                 Fault::ConflictAlone => key != Blob,
-                Fault::ConflictRival | Fault::RefusedRival => matches!(key, Log | Lease),
+                Fault::ConflictRival | Fault::RefusedRival => matches!(key, Log | Lease | Head | Pin),
                 _ => true,
             };
             if reached {

@@ -218,14 +218,28 @@ impl Shape {
         let rare = [KeyKind::Head, KeyKind::Pin, KeyKind::Tag, KeyKind::Segment, KeyKind::Manifest];
         let mut faults = Faults::all(2_000)
             .on(&rare, 9_000)
-            .on(&[KeyKind::Pin], 18_000)
+            .on(&[KeyKind::Pin], 36_000)
             .of(&rare, &[Fault::Late, Fault::ConflictAlone], 40_000)
             .of(&rare, &[Fault::Suspend], 9_000)
-            .of(&[KeyKind::Pin], &[Fault::Suspend], 18_000)
-            .of(&[KeyKind::Pin, KeyKind::Blob], &[Fault::ShortPage], 120_000)
+            .of(&[KeyKind::Head], &[Fault::ConflictRival, Fault::RefusedRival], 300_000)
+            .of(&[KeyKind::Pin], &[Fault::Suspend], 45_000)
+            .of(&[KeyKind::Pin], &[Fault::ShortPage], 120_000)
+            .of(&[KeyKind::Blob], &[Fault::ShortPage], 200_000)
             .of(&[KeyKind::Inbox], &[Fault::Late, Fault::ConflictAlone], 40_000)
             .of(&[KeyKind::Inbox], &of_processes, 4_000)
             .of(&[KeyKind::Log], &[Fault::Suspend], 1_500);
+        // Nearly every second run is about pins alone: renewals and the marks that end them meet.
+        let pins = random.below(5) < 2;
+        if pins {
+            faults = Faults::all(500)
+                .on(&rare, 500)
+                .on(&[KeyKind::Blob], 1_000)
+                .of(&[KeyKind::Blob], &[Fault::ShortPage], 200_000)
+                .on(&[KeyKind::Pin], 700)
+                .of(&[KeyKind::Pin], &[Fault::Late, Fault::ConflictAlone], 10_000)
+                .of(&[KeyKind::Head], &[Fault::ConflictRival, Fault::RefusedRival], 250_000)
+                .of(&[KeyKind::Pin], &[Fault::ConflictRival, Fault::RefusedRival], 450_000);
+        }
         faults.suspends = (Duration::from_secs(15), Duration::from_secs(120));
         faults.pauses.1 = Duration::from_secs(40);
         let mut shape = Self {
@@ -236,7 +250,7 @@ impl Shape {
             churn: *random.choose(&[0, 1, 3]),
             padded: Some((3, 1_500)),
             faults,
-            collecting: Some((2, 2)),
+            collecting: Some((2, if pins { 6 } else { 2 })),
             ..Self::plain(random)
         };
         shape.constants.grace_ms = 20_000;

@@ -120,6 +120,8 @@ struct State {
     next: u64,
     sent_by: BTreeMap<ProcessId, u64>,
     bursts: HashMap<KeyKind, Duration>,
+    /// Flights that stand before the store until a rival's write took effect, or their time is up.
+    waiting: Vec<u64>,
     matrix: Matrix,
     witness: Witness,
 }
@@ -132,6 +134,8 @@ struct Flight {
     /// Effects still to come.
     effects: u8,
     told: Told,
+    /// What happens to it as soon as a rival's write took effect.
+    awaited: Option<Fault>,
     /// How long the reply takes after the last effect.
     after: Duration,
     /// What the reply will say, once it is known.
@@ -174,6 +178,7 @@ impl Wire {
             next: 1,
             sent_by: BTreeMap::new(),
             bursts: HashMap::new(),
+            waiting: Vec::new(),
             matrix: Matrix::default(),
             witness: Witness::default(),
         };
@@ -343,10 +348,17 @@ impl Inner {
         let (mut told, mut effects, mut crash_on_reply, mut request) = (Told::Answer, 1, false, request);
         let burst = state.bursts.get(&key).is_some_and(|until| *until > now);
         let mut fault = if burst { Some(Fault::SlowDown) } else { fault };
+        let mut awaited = None;
         if matches!(fault, Some(Fault::ConflictRival | Fault::RefusedRival)) {
             let rival = state.flights.iter().find(|(_, flight)| flight.is_rival_of(process, &request)).map(|(number, _)| *number);
             match rival {
                 Some(rival) => self.take_effect(state, rival),
+                // Who writes them is seldom there at the same moment.
+                None if matches!(key, KeyKind::Head | KeyKind::Pin) => {
+                    before = state.random.between(Duration::ZERO, plan.timeout * 9 / 10);
+                    awaited = fault.take();
+                    state.waiting.push(number);
+                }
                 None => fault = None,
             }
         }
@@ -400,7 +412,7 @@ impl Inner {
         if let Some(fault) = fault {
             state.matrix.count(fault, key);
         }
-        self.trace_launch(number, process, &request, fault);
+        self.trace_launch(number, process, &request, fault.or(awaited));
         if !plan.sent {
             return plan;
         }
@@ -421,6 +433,7 @@ impl Inner {
             request: (effects > 0).then_some(request),
             effects,
             told,
+            awaited,
             after,
             reply: None,
             arrived: None,
@@ -471,13 +484,37 @@ impl Inner {
         if flight.effects > 0 {
             return;
         }
-        flight.request = None;
+        let process = flight.process;
+        let done = flight.request.take();
         if flight.abandoned {
             state.flights.remove(&number);
         } else if flight.told != Told::Nothing {
             // Of two effects the client hears of the last.
             flight.reply = Some(flight.told.reply(Some(response)));
             self.schedule(flight.after, number, REPLY);
+        }
+        state.waiting.retain(|waiting| *waiting != number);
+        if let Some(done) = done.filter(|done| code == 200 && !state.waiting.is_empty() && done.writes()) {
+            self.let_in(state, process, &done);
+        }
+    }
+
+    /// Who waited for a rival's write of this object comes to the store now, or hears that it was in its way.
+    fn let_in(&self, state: &mut State, rival: ProcessId, done: &Request) {
+        let key = KeyKind::of(done.subject());
+        for number in state.waiting.clone() {
+            let Some(flight) = state.flights.get_mut(&number) else { continue };
+            let met = flight.process != rival && flight.request.as_ref().is_some_and(|ours| ours.subject() == done.subject());
+            let Some(fault) = flight.awaited.take_if(|_| met) else { continue };
+            state.matrix.count(fault, key);
+            if fault == Fault::ConflictRival {
+                self.scheduler.note(|| format!("#{number} meets a rival"));
+                (flight.told, flight.effects, flight.request) = (Told::Conflict, 0, None);
+                self.schedule(flight.after, number, REPLY);
+                state.waiting.retain(|waiting| *waiting != number);
+            } else {
+                self.take_effect(state, number);
+            }
         }
     }
 

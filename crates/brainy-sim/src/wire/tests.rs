@@ -68,11 +68,11 @@ fn each_fault_of_a_write_is_seen_as_a_client_would_see_it() {
     }
 }
 
-/// Two writers race for one key, and the one whose request is sent second meets `fault`.
-fn race_under(fault: Fault) -> Vec<String> {
+/// Two writers race for one key, and the request that is sent as the `meets`th one meets `fault`.
+fn race_under(fault: Fault, race_for: &'static str, meets: u64) -> Vec<String> {
     let scheduler = Scheduler::new(9);
     let wire = Wire::new(&scheduler, Latencies::S3);
-    wire.set_script(move |sent| (sent.number == 2).then_some(fault));
+    wire.set_script(move |sent| (sent.number == meets).then_some(fault));
     let seen = Arc::new(Mutex::new(Vec::new()));
     for number in 0..2_u8 {
         let (seen, wire) = (Arc::clone(&seen), wire.clone());
@@ -81,8 +81,9 @@ fn race_under(fault: Fault) -> Vec<String> {
             Box::pin(async move {
                 let store = FastStore::new(wire, life.process());
                 life.clock().sleep(Duration::from_millis(u64::from(number))).await;
-                let put = store.put(&key(), Bytes::copy_from_slice(&[number]), Precondition::IfAbsent).await.unwrap().value;
-                let there = match store.get(&key(), GetOptions::whole()).await.unwrap().value {
+                let key = Key::new(race_for).unwrap();
+                let put = store.put(&key, Bytes::copy_from_slice(&[number]), Precondition::IfAbsent).await.unwrap().value;
+                let there = match store.get(&key, GetOptions::whole()).await.unwrap().value {
                     Get::Found(object) => object.bytes[0],
                     Get::Absent | Get::NotModified => 9,
                 };
@@ -105,6 +106,15 @@ fn race_under(fault: Fault) -> Vec<String> {
 
 #[test]
 fn a_rival_let_through_first_makes_a_conflict_or_a_refusal() {
-    assert_eq!(race_under(Fault::ConflictRival), ["0 committed, 0 is there", "1 unknown, 0 is there"]);
-    assert_eq!(race_under(Fault::RefusedRival), ["0 committed, 0 is there", "1 rejected, 0 is there"]);
+    let slot = "log/00000000000000000001";
+    assert_eq!(race_under(Fault::ConflictRival, slot, 2), ["0 committed, 0 is there", "1 unknown, 0 is there"]);
+    assert_eq!(race_under(Fault::RefusedRival, slot, 2), ["0 committed, 0 is there", "1 rejected, 0 is there"]);
+}
+
+#[test]
+fn where_rivals_are_rare_the_store_waits_for_one() {
+    for key in ["ctl/head", "pin/00"] {
+        assert_eq!(race_under(Fault::ConflictRival, key, 1), ["0 unknown, 1 is there", "1 committed, 1 is there"]);
+        assert_eq!(race_under(Fault::RefusedRival, key, 1), ["0 rejected, 1 is there", "1 committed, 1 is there"]);
+    }
 }
