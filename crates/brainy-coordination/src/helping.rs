@@ -126,7 +126,8 @@ pub fn last_of(state: &LogState, writer: WriterId) -> Option<(u64, u64)> {
 /// an intent visible at tail N is committed by slot N + K + ⌈(W − 1) / C⌉ for W writers with a batch in play and room for C.
 pub fn plan(state: &LogState, own: Option<WriterId>, scan: Option<&Scan>, room: u64, k: u64) -> Option<Plan> {
     let position = state.position;
-    let inherits = position - state.scan_base.min(position) < k;
+    let young = |tail: u64| position.saturating_sub(tail) < if broken!(ListForEverySlot) { 1 } else { k };
+    let inherits = young(state.scan_base);
     let Some(scan) = scan else {
         let plan = Plan { carried: Vec::new(), scan_base: state.scan_base, listed: None };
         return (inherits || broken!(DropScan)).then_some(plan);
@@ -149,7 +150,7 @@ pub fn plan(state: &LogState, own: Option<WriterId>, scan: Option<&Scan>, room: 
     let carried: Vec<_> = fits.map(|listed| listed.name).collect();
     let full = readable.get(carried.len()).map(|listed| listed.name);
     // A listing that was given up, all of whose intents were carried, says nothing about those behind it.
-    let discharges = position.saturating_sub(scan.tail) < k && (full.is_some() || scan.cut_at.is_none());
+    let discharges = young(scan.tail) && (full.is_some() || scan.cut_at.is_none());
     let refused = unreadable.first().map(|listed| listed.name).filter(|_| !broken!(LeaveOutUnreadable));
     let left_out = [full, scan.cut_at, refused].into_iter().flatten().min().filter(|_| !broken!(InheritCutListing));
     // What was left out was visible at its base at the earliest, so every older one was carried.

@@ -69,6 +69,8 @@ mod switches {
     mutants! {
         /// A slot is created without a listing of the inbox, however long ago the last one was.
         DropScan,
+        /// The inbox is listed for every slot, however fresh the listing that a slot before vouches for.
+        ListForEverySlot,
         /// A listing that was cut short counts as whole for later slots.
         InheritCutListing,
         /// Intents are carried newest base first.

@@ -3,6 +3,7 @@
 mod accounts;
 mod boundaries;
 mod bucket;
+mod budget;
 mod checker;
 mod clock;
 mod collecting;

@@ -229,6 +229,12 @@ impl<D: Domain> Simulated<D> {
         if searched == Some(false) {
             violations.push(Violation { property: "P4", text: "no order of the calls explains what the callers were told".into() });
         }
+        for (process, asked) in wire.asked() {
+            let calls = events.calls.iter().filter(|call| call.process == process).count() as u64;
+            if let Some(text) = asked.beyond(witness.tail(), calls, shape.until) {
+                violations.push(Violation { property: "P11", text: format!("{}: {text}", scheduler.name(process)) });
+            }
+        }
         for failure in &events.failures {
             let text = format!("process {} at {:?}: {}", failure.process.0, failure.at, failure.text);
             violations.push(Violation { property: "P10", text });

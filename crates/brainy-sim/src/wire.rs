@@ -16,6 +16,7 @@ use std::time::Duration;
 use brainy_storage::{Precondition, StoreTime};
 
 use crate::bucket::{Bucket, Contents, Request, Response};
+use crate::budget::Asked;
 use crate::clock::WALL_MS;
 use crate::fault::{Fault, Faults, KeyKind, Matrix};
 use crate::random::Random;
@@ -118,7 +119,7 @@ struct State {
     script: Option<Script>,
     flights: BTreeMap<u64, Flight>,
     next: u64,
-    sent_by: BTreeMap<ProcessId, u64>,
+    asked: BTreeMap<ProcessId, Asked>,
     bursts: HashMap<KeyKind, Duration>,
     /// Flights that stand before the store until a rival's write took effect, or their time is up.
     waiting: Vec<u64>,
@@ -176,7 +177,7 @@ impl Wire {
             script: None,
             flights: BTreeMap::new(),
             next: 1,
-            sent_by: BTreeMap::new(),
+            asked: BTreeMap::new(),
             bursts: HashMap::new(),
             waiting: Vec::new(),
             matrix: Matrix::default(),
@@ -203,7 +204,12 @@ impl Wire {
 
     /// How many requests `process` sent so far.
     pub fn sent_by(&self, process: ProcessId) -> u64 {
-        self.0.lock().sent_by.get(&process).copied().unwrap_or(0)
+        self.0.lock().asked.get(&process).map_or(0, |asked| asked.requests)
+    }
+
+    /// What each process asked for so far.
+    pub(crate) fn asked(&self) -> BTreeMap<ProcessId, Asked> {
+        self.0.lock().asked.clone()
     }
 
     /// Looks into the bucket from outside of the simulated world.
@@ -300,9 +306,9 @@ impl Inner {
             state.next += 1;
             let key = KeyKind::of(request.subject());
             state.matrix.request(key);
-            let of_process = state.sent_by.entry(process).or_default();
-            *of_process += 1;
-            let sent = Sent { process, number, of_process: *of_process, key, request: &request };
+            let asked = state.asked.entry(process).or_default();
+            asked.count(key, &request);
+            let sent = Sent { process, number, of_process: asked.requests, key, request: &request };
             let scripted = state.script.as_mut().and_then(|script| script(&sent));
             let fault = scripted.or_else(|| state.faults.draw(&mut state.random, &request));
             (number, self.plan(state, number, (key, request, patience), fault, process))
@@ -411,6 +417,7 @@ impl Inner {
         }
         if let Some(fault) = fault {
             state.matrix.count(fault, key);
+            state.asked.entry(process).or_default().faults += 1;
         }
         self.trace_launch(number, process, &request, fault.or(awaited));
         if !plan.sent {
