@@ -15,7 +15,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use brainy_benches::{DIMENSION, Random, Spread, measured_noun, put};
-use brainy_coordination::{ChangeLog, Environment, LogOptions, NewStore, Outcome, Pending, Space, Transaction, create_store};
+use brainy_coordination::{ChangeLog, Environment, LogOptions, NewStore, Outcome, Pending, Space, Spawn, Task, Transaction, create_store};
 use brainy_core::{Clock, Metric, Moment, NounDraft, Operation, SystemClock, encode_operations};
 use brainy_engine::{Engine, EngineOptions};
 use brainy_storage::{InMemoryStore, Metered, Usage};
@@ -156,12 +156,23 @@ fn decided(pending: Pending) {
     assert!(matches!(outcome, Outcome::Committed(_)), "nothing refuses a put without conditions: {outcome:?}");
 }
 
+/// Each task on a thread of its own.
+#[derive(Debug)]
+struct Threads;
+
+impl Spawn for Threads {
+    fn spawn(&self, task: Task) {
+        std::thread::spawn(move || block_on(task));
+    }
+}
+
 /// Opens the log anew, which decodes and applies all of it.
 fn read_again(plan: &Plan, written: &Written) -> f64 {
     let begun = SystemClock.now();
     let environment = Environment::new(Arc::clone(&written.store) as _);
-    let log = block_on(ChangeLog::open(environment, engine(), LogOptions::default().with_read_only(true).with_decode_beside(true), far()))
-        .expect("it is there");
+    let log =
+        block_on(ChangeLog::open(environment, engine(), LogOptions::default().with_read_only(true).with_decoder(Arc::new(Threads)), far()))
+            .expect("it is there");
     let took = SystemClock.now().since(begun);
     let digests = |log: &ChangeLog<Engine>| block_on(log.digests()).expect("replicas agree");
     assert_eq!(digests(&log), digests(&written.log), "a replica holds what its writer holds");

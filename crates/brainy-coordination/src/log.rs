@@ -226,7 +226,7 @@ impl<M: StateMachine> ChangeLog<M> {
         deadline: Moment,
     ) -> Result<Self, Error> {
         let mut tip = Tip::new(&known);
-        let reader = Reader { environment, machine, decode_beside: options.decode_beside };
+        let reader = Reader { environment, machine, decoder: options.decoder.clone() };
         let seen = head::read_head(&reader.environment, known.descriptor.store, deadline).await?;
         let at = seen.at;
         Box::pin(reader.begin(&mut tip, seen, deadline)).await?;

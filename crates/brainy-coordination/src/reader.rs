@@ -26,12 +26,13 @@ use crate::keys;
 use crate::machine::StateMachine;
 use crate::mutants::broken;
 use crate::slot;
+use crate::spawn::Spawn;
 use crate::tip::{Anchor, LoadedSlot, Tip};
 
 /// Slots asked for at once while catching up: one, or one more than are likely to be there, then as many as were there each time, up to so many. Then the rest
 /// is listed, and as many are read at once.
 const PARALLEL_READS: usize = 16;
-/// So many slots at once are worth a thread that reads them beside.
+/// So many slots at once are worth a task that decodes them beside.
 const MANY: usize = 4;
 /// Blobs of a slot that are read ahead, in bytes: at most sixteen slots at once.
 const MOST_AHEAD_BYTES: u64 = 8 << 20;
@@ -55,13 +56,13 @@ pub(crate) struct Ahead {
 pub(crate) struct Reader<M> {
     pub(crate) environment: Environment,
     pub(crate) machine: Arc<M>,
-    /// Whether many slots are read on a thread beside.
-    pub(crate) decode_beside: bool,
+    /// Where many slots are decoded; none: where they are applied.
+    pub(crate) decoder: Option<Arc<dyn Spawn>>,
 }
 
 impl<M> Clone for Reader<M> {
     fn clone(&self) -> Self {
-        Self { environment: self.environment.clone(), machine: Arc::clone(&self.machine), decode_beside: self.decode_beside }
+        Self { environment: self.environment.clone(), machine: Arc::clone(&self.machine), decoder: self.decoder.clone() }
     }
 }
 
@@ -124,18 +125,18 @@ impl<M: StateMachine> Reader<M> {
     async fn take_slots(&self, likely: usize, tip: &mut Tip, deadline: Moment) -> Result<(), Error> {
         // A read of what is not there costs less than a listing, so the distance to the tail is found by doubling steps.
         let (mut asked, mut step) = (0, (likely + 1).min(PARALLEL_READS));
-        let mut thread = None;
+        let mut task = None;
         let at = loop {
             // Only where there were slots: a writer on a busy log expects some before each of its own.
-            if self.decode_beside && step >= MANY && asked > 0 && thread.is_none() {
-                thread = Beside::start();
+            if step >= MANY && asked > 0 && task.is_none() {
+                task = self.decoder.as_deref().map(|spawn| Beside::start(spawn, Arc::clone(&self.environment.clock), deadline));
             }
             if asked > 2 * PARALLEL_READS {
                 (asked, step) = (0, 1);
-                Box::pin(self.catch_up_by_list(tip, thread.as_ref(), deadline)).await?;
+                Box::pin(self.catch_up_by_list(tip, task.as_ref(), deadline)).await?;
             }
             tip.check_next()?;
-            if let Some(at) = self.read_some(tip, step, thread.as_ref().filter(|_| step >= MANY), deadline).await? {
+            if let Some(at) = self.read_some(tip, step, task.as_ref().filter(|_| step >= MANY), deadline).await? {
                 break at;
             }
             asked += step;
@@ -169,7 +170,7 @@ impl<M: StateMachine> Reader<M> {
         &self,
         tip: &mut Tip,
         count: usize,
-        thread: Option<&Beside>,
+        task: Option<&Beside>,
         deadline: Moment,
     ) -> Result<Option<Option<StoreTime>>, Error> {
         let first = tip.next().get();
@@ -177,8 +178,8 @@ impl<M: StateMachine> Reader<M> {
         let mut answers = futures_util::stream::iter(numbers)
             .map(|seq| async move {
                 let Answer { value, at } = self.read_slot(seq, deadline).await?;
-                let ahead = match (value, thread) {
-                    (Get::Found(object), Some(_)) => Ok(Box::pin(self.load(seq, object, None, thread, deadline)).await?),
+                let ahead = match (value, task) {
+                    (Get::Found(object), Some(_)) => Ok(Box::pin(self.load(seq, object, None, task, deadline)).await?),
                     (value, _) => Err(value),
                 };
                 Ok::<_, Error>((ahead, at))
@@ -190,7 +191,7 @@ impl<M: StateMachine> Reader<M> {
             let (ahead, at) = answer?;
             match ahead {
                 Ok(loaded) => {
-                    self.advance(tip, loaded, thread, deadline).await?;
+                    self.advance(tip, loaded, task, deadline).await?;
                     // The slots of one round are read side by side: one may have been read long after the 404 behind it.
                     tip.confirmation.rest_on(at);
                 }
@@ -253,7 +254,7 @@ impl<M: StateMachine> Reader<M> {
         Ok(())
     }
 
-    async fn catch_up_by_list(&self, tip: &mut Tip, thread: Option<&Beside>, deadline: Moment) -> Result<(), Error> {
+    async fn catch_up_by_list(&self, tip: &mut Tip, task: Option<&Beside>, deadline: Moment) -> Result<(), Error> {
         let seen = head::read_head(&self.environment, tip.state.store, deadline).await?;
         if seen.head.manifest.is_some_and(|manifest| manifest.seq >= tip.state.position.saturating_add(FAR_BEHIND)) {
             Box::pin(self.jump(tip, seen, deadline)).await?;
@@ -269,7 +270,7 @@ impl<M: StateMachine> Reader<M> {
                 .map(|seq| async move {
                     let answer = self.environment.read(&keys::slot(seq), GetOptions::whole(), deadline).await?;
                     match answer.value {
-                        Get::Found(object) => self.load(seq, object, None, thread, deadline).await.map(|loaded| Some((loaded, answer.at))),
+                        Get::Found(object) => self.load(seq, object, None, task, deadline).await.map(|loaded| Some((loaded, answer.at))),
                         Get::Absent | Get::NotModified => Ok(None),
                     }
                 })
@@ -278,7 +279,7 @@ impl<M: StateMachine> Reader<M> {
             while let Some(next) = loaded.next().await {
                 tip.check_next()?;
                 let Some((next, at)) = next? else { return Ok(()) };
-                self.advance(tip, next, thread, deadline).await?;
+                self.advance(tip, next, task, deadline).await?;
                 tip.confirmation.rest_on(at);
                 any = true;
             }
@@ -288,14 +289,14 @@ impl<M: StateMachine> Reader<M> {
         }
     }
 
-    /// The slot in `object` with the transactions of every batch that may apply at `tip` (where no tip is given: of every batch whose transactions can be read). `thread`: one
+    /// The slot in `object` with the transactions of every batch that may apply at `tip` (where no tip is given: of every batch whose transactions can be read). `task`: one
     /// that does the work.
     pub(crate) async fn load(
         &self,
         seq: SequenceNumber,
         object: Object,
         tip: Option<&Tip>,
-        thread: Option<&Beside>,
+        task: Option<&Beside>,
         deadline: Moment,
     ) -> Result<LoadedSlot<M::Command>, Error> {
         let key = keys::slot(seq);
@@ -303,20 +304,20 @@ impl<M: StateMachine> Reader<M> {
             return Err(Error::Truncated { boundary: seq.get(), position: seq.get() - 1 });
         }
         let bytes = object.bytes;
-        let slot = beside(thread, move || decoding::slot(&bytes)).await.map_err(|error| Error::bytes(&key, error))?;
+        let slot = beside(task, move || decoding::slot(&bytes)).await.map_err(|error| Error::bytes(&key, error))?;
         let mut room = MOST_AHEAD_BYTES;
         let mut batches = Vec::with_capacity(slot.batches.len());
         for bytes in &slot.batches {
             let bytes = bytes.clone();
-            batches.push(match beside(thread, move || decoding::batch(&bytes)).await {
+            batches.push(match beside(task, move || decoding::batch(&bytes)).await {
                 Err(error @ CodecError::Unsupported { .. }) => return Err(Error::bytes(&key, error)),
                 Err(_) => LoadedBatch::Undecodable,
                 Ok(batch) => {
                     let orders = match tip {
-                        Some(tip) if apply::may_apply(&tip.state, &batch, seq.get()) => self.orders(&batch, thread, deadline).await?,
+                        Some(tip) if apply::may_apply(&tip.state, &batch, seq.get()) => self.orders(&batch, task, deadline).await?,
                         Some(_) => None,
                         // Whether it matters shows once the slots before are applied: then it is read, if it was not.
-                        None => self.orders_ahead(&batch, &mut room, thread, deadline).await,
+                        None => self.orders_ahead(&batch, &mut room, task, deadline).await,
                     };
                     LoadedBatch::Known { batch, orders: orders.map(Arc::new) }
                 }
@@ -326,37 +327,32 @@ impl<M: StateMachine> Reader<M> {
     }
 
     /// A batch's transactions; none if its blob is gone.
-    pub(crate) async fn orders(
-        &self,
-        batch: &Batch,
-        thread: Option<&Beside>,
-        deadline: Moment,
-    ) -> Result<Option<Orders<M::Command>>, Error> {
+    pub(crate) async fn orders(&self, batch: &Batch, task: Option<&Beside>, deadline: Moment) -> Result<Option<Orders<M::Command>>, Error> {
         let count = batch.count;
         match &batch.contents {
             Contents::Inline(list) => {
                 let list = list.clone();
-                Ok(Some(beside(thread, move || decoding::orders::<M>(&list, count)).await))
+                Ok(Some(beside(task, move || decoding::orders::<M>(&list, count)).await))
             }
             Contents::Blob(reference) => {
                 let key = keys::blob(batch.base, batch.writer, batch.wseq, reference.hash);
                 let Get::Found(object) = self.environment.read(&key, GetOptions::whole(), deadline).await?.value else { return Ok(None) };
-                let opened = open_blob::<M>(object.bytes, reference.hash, count, thread).await;
+                let opened = open_blob::<M>(object.bytes, reference.hash, count, task).await;
                 opened.map(Some).map_err(|error| Error::bytes(&key, error))
             }
         }
     }
 
     /// A batch's transactions before it is known whether it may apply; none if that would take more than a read of at most `room` bytes, which it uses up.
-    async fn orders_ahead(&self, batch: &Batch, room: &mut u64, thread: Option<&Beside>, deadline: Moment) -> Option<Orders<M::Command>> {
-        let Contents::Blob(reference) = &batch.contents else { return self.orders(batch, thread, deadline).await.ok()? };
+    async fn orders_ahead(&self, batch: &Batch, room: &mut u64, task: Option<&Beside>, deadline: Moment) -> Option<Orders<M::Command>> {
+        let Contents::Blob(reference) = &batch.contents else { return self.orders(batch, task, deadline).await.ok()? };
         *room = room.checked_sub(reference.bytes)?;
         let key = keys::blob(batch.base, batch.writer, batch.wseq, reference.hash);
         // It may never matter: no second try.
         let Environment { store, clock, .. } = &self.environment;
         let read = before(&**clock, deadline, store.get(&key, GetOptions::whole())).await?.ok()?;
         let Get::Found(object) = read.value else { return None };
-        open_blob::<M>(object.bytes, reference.hash, batch.count, thread).await.ok()
+        open_blob::<M>(object.bytes, reference.hash, batch.count, task).await.ok()
     }
 
     /// Applies a loaded slot that must be the next one.
@@ -364,7 +360,7 @@ impl<M: StateMachine> Reader<M> {
         &self,
         tip: &mut Tip,
         mut loaded: LoadedSlot<M::Command>,
-        thread: Option<&Beside>,
+        task: Option<&Beside>,
         deadline: Moment,
     ) -> Result<(), Error> {
         tip.check_follows(&loaded.slot)?;
@@ -386,9 +382,9 @@ impl<M: StateMachine> Reader<M> {
             .map_err(|error| Error::bytes(keys::slot(seq), error))?;
         tip.unsettled = true;
         let retired = tip.install(&*self.machine, staged, &loaded.slot.header, loaded.slot.hash, Some(loaded.revision));
-        if let Some(thread) = thread {
-            // What that thread allocated is best freed there.
-            thread.drop((retired, loaded.batches));
+        if let Some(task) = task {
+            // What that task allocated is best freed there.
+            task.drop((retired, loaded.batches));
         }
         Ok(())
     }
@@ -487,7 +483,7 @@ async fn open_blob<M: StateMachine>(
     bytes: Bytes,
     hash: ContentHash,
     count: u32,
-    thread: Option<&Beside>,
+    task: Option<&Beside>,
 ) -> Result<Orders<M::Command>, CodecError> {
     let open = move || {
         let body = codec::open(ObjectKind::Blob, "blob", &bytes)?;
@@ -496,5 +492,5 @@ async fn open_blob<M: StateMachine>(
         }
         Ok(decoding::orders::<M>(&bytes.slice_ref(body), count))
     };
-    beside(thread, open).await
+    beside(task, open).await
 }

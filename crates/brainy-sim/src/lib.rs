@@ -7,6 +7,7 @@ mod budget;
 mod checker;
 mod clock;
 mod collecting;
+mod decoder;
 mod domain;
 mod fast_store;
 mod fault;

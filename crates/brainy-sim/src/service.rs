@@ -7,6 +7,7 @@ use brainy_coordination::{ChangeLog, Constants, Environment, LogOptions, NewStor
 use brainy_core::{Clock, ErrorKind};
 use brainy_storage::Store;
 
+use crate::decoder::Decoder;
 use crate::domain::{Author, Domain};
 use crate::history::{Ending, Failure, History, Look, Resolved};
 use crate::random::Random;
@@ -111,7 +112,12 @@ pub(crate) async fn open<D: Domain>(plan: &Plan<D>, life: &Life, environment: En
     loop {
         let calm = life.scheduler().now() >= plan.until;
         let deadline = clock.now().after(OPENING);
-        let result = ChangeLog::open(environment.clone(), plan.domain.machine(), LogOptions::default(), deadline).await;
+        let mut options = LogOptions::default();
+        // Every second process decodes long logs beside.
+        if life.process().0 % 2 == 1 {
+            options = options.with_decoder(Arc::new(Decoder(life.clone())));
+        }
+        let result = ChangeLog::open(environment.clone(), plan.domain.machine(), options, deadline).await;
         let error = match result {
             Ok(log) => return Some(log),
             Err(brainy_coordination::Error::NoStore { .. }) => {

@@ -2,6 +2,7 @@
 
 mod background;
 mod collection;
+mod decode;
 mod error;
 mod freshness;
 mod handle;

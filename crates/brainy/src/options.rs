@@ -8,6 +8,7 @@ use brainy_core::{Clock, Entropy, Metric, Moment, OsEntropy, ServiceTag, SystemC
 use brainy_engine::{Engine, EngineOptions, Space};
 use brainy_storage::{Metered, Store};
 
+use crate::decode::DecodeThreads;
 use crate::error::Error;
 use crate::freshness::Freshness;
 use crate::handle::Brainy;
@@ -85,6 +86,10 @@ impl Builder {
     pub const LOAD_DEADLINE: Duration = Duration::from_secs(600);
 
     pub(crate) fn new(url: impl Into<String>) -> Self {
+        let mut log = LogOptions::default();
+        if std::thread::available_parallelism().is_ok_and(|cores| cores.get() > 1) {
+            log = log.with_decoder(Arc::new(DecodeThreads));
+        }
         Self {
             url: url.into(),
             store: None,
@@ -98,7 +103,7 @@ impl Builder {
             file_events: true,
             probe: true,
             allow_network: false,
-            log: LogOptions::default().with_decode_beside(std::thread::available_parallelism().is_ok_and(|cores| cores.get() > 1)),
+            log,
             engine: EngineOptions::default(),
         }
     }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::error::Error;
+use crate::spawn::Spawn;
 use crate::wake::WakeSource;
 
 /// How a handle behaves.
@@ -21,10 +22,10 @@ pub struct LogOptions {
     /// Longest pause, reached after some time without changes: a change is seen within it and the time of a look, whatever wake-ups are lost. Longer costs fewer
     /// requests; wake-ups that find nothing add a twelfth at most. Default: [`Self::POLL_LONGEST`].
     pub poll_longest: Duration,
-    /// Whether a handle that catches up with many slots reads them on a thread of its own while it applies those before: with two cores, almost twice as fast. Default: [`Self::DECODE_BESIDE`].
-    pub decode_beside: bool,
     /// What says "look now" between two looks; without it, time alone decides.
     pub(crate) wake: Option<Arc<dyn WakeSource>>,
+    /// Where many slots are decoded; without it, where they are applied.
+    pub(crate) decoder: Option<Arc<dyn Spawn>>,
     /// Whether contending writers help each other; without it, each races for slots alone.
     pub(crate) helping: bool,
 }
@@ -38,9 +39,6 @@ impl LogOptions {
     pub const POLL_SHORTEST: Duration = Duration::from_millis(50);
     /// Default of [`Self::poll_longest`]: idle, a month of looks costs $0.21 at S3's list price.
     pub const POLL_LONGEST: Duration = Duration::from_secs(5);
-
-    /// Default of [`Self::decode_beside`]: the thread is the operating system's, whatever runtime the handle is driven by, so somebody has to want it.
-    pub const DECODE_BESIDE: bool = false;
 
     /// Only reads.
     #[must_use]
@@ -65,10 +63,12 @@ impl LogOptions {
         self
     }
 
-    /// Reading many slots on a thread of its own, or not.
+    /// With a place where a handle that catches up with many slots decodes them while it applies those before: one task for each such catching up. On another core
+    /// that is almost twice as fast, so it should be a thread. A task that is dropped instead of run costs nothing but that; one that is kept and not run
+    /// keeps its handle waiting until its deadline.
     #[must_use]
-    pub const fn with_decode_beside(mut self, decode_beside: bool) -> Self {
-        self.decode_beside = decode_beside;
+    pub fn with_decoder(mut self, decoder: Arc<dyn Spawn>) -> Self {
+        self.decoder = Some(decoder);
         self
     }
 
@@ -108,8 +108,8 @@ impl Default for LogOptions {
             queue_bytes: Self::QUEUE_BYTES,
             poll_shortest: Self::POLL_SHORTEST,
             poll_longest: Self::POLL_LONGEST,
-            decode_beside: Self::DECODE_BESIDE,
             wake: None,
+            decoder: None,
             helping: true,
         }
     }

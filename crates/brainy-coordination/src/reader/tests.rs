@@ -39,7 +39,7 @@ impl Bench {
         });
         let mut tip = Tip::new(&known);
         tip.confirmation.confirm(Some(StoreTime::from_ms(clock_ms(&clock))));
-        Self { store, clock, reader: Reader { environment, machine: Arc::new(NullMachine), decode_beside: false }, tip }
+        Self { store, clock, reader: Reader { environment, machine: Arc::new(NullMachine), decoder: None }, tip }
     }
 
     fn put(&self, key: &brainy_storage::Key, body: Bytes) {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use brainy_coordination::{ChangeLog, Constants, Error, LogOptions, Outcome, Token, Truncation, find_tail};
+use brainy_coordination::{ChangeLog, Constants, Error, LogOptions, Outcome, Spawn, Task, Token, Truncation, find_tail};
 use brainy_core::{Clock, ContentHash, SeededEntropy, StoreId};
 use brainy_storage::{GetOptions, InMemoryStore, Key, Precondition, Store};
 use brainy_testkit::{FaultStore, Faults, Lie, LyingStore, ManualClock};
@@ -77,6 +77,16 @@ fn whoever_looks_without_end_keeps_nobody_from_committing() {
     assert!(took[1] < took[0].mul_f64(1.25) && took[2] < took[0].mul_f64(1.25), "50 commits beside 0, 1 and 8 readers: {took:?}");
 }
 
+/// Each task on a thread of its own.
+#[derive(Debug)]
+struct Threads;
+
+impl Spawn for Threads {
+    fn spawn(&self, task: Task) {
+        std::thread::spawn(move || block_on(task));
+    }
+}
+
 #[test]
 fn a_long_log_read_beside_is_the_log_and_fails_where_it_is_damaged() {
     let (clock, memory) = (ManualClock::new(), InMemoryStore::new());
@@ -91,7 +101,7 @@ fn a_long_log_read_beside_is_the_log_and_fails_where_it_is_damaged() {
     let digests = clock.run(log.digests()).unwrap();
     // No virtual time from here on: it would stand still for want of anything to wait for while the other thread works.
     let open = |beside| {
-        let options = LogOptions::default().with_decode_beside(beside);
+        let options = if beside { LogOptions::default().with_decoder(Arc::new(Threads)) } else { LogOptions::default() };
         block_on(ChangeLog::open(plain.clone(), Arc::new(Register::default()), options, within(&plain, 600)))
     };
     for beside in [false, true] {

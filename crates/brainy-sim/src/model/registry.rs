@@ -82,7 +82,7 @@ impl Run {
     }
 }
 
-const ALL: Effort = Effort::All { states: 80_000_000 };
+const ALL: Effort = Effort::All { states: 60_000_000 };
 const WALKS: Effort = Effort::Walks { steps: 3_000_000, longest: 200, seed: 1 };
 
 /// Every run.
