@@ -14,7 +14,7 @@ use crate::batch::{Batch, Fence, Transaction};
 use crate::helping::stands_next;
 use crate::machine::{Context, Rejection, StateMachine, Summary, Verdict};
 use crate::mutants::broken;
-use crate::protocol::ProtocolOperation;
+use crate::protocol::{MAX_LEASE_NAMES, ProtocolOperation};
 use crate::slot::pack_bits;
 use crate::state::{Decision, LogDelta, LogState, Publication, WriterRecord};
 
@@ -235,6 +235,11 @@ impl Overlay {
             ProtocolOperation::LeaseClaim { name, token } => {
                 if *token <= self.claim(state, name) {
                     return Err(Rejection::CLAIM_STALE);
+                }
+                // INV-33: every slot's header states all claims.
+                let fresh = self.delta.claims.keys().filter(|name| !state.claims().contains_key(*name)).count();
+                if self.claim(state, name) == 0 && state.claims().len() + fresh >= MAX_LEASE_NAMES && name != COMPACTOR {
+                    return Err(Rejection::TOO_MANY_LEASES);
                 }
                 self.delta.claims.insert(name.clone(), *token);
                 Ok(true)

@@ -114,6 +114,8 @@ pub struct Collector<M: StateMachine> {
     remembered: Option<(Moment, BTreeSet<ManifestName>)>,
     /// In a log whose slots are overwritten: up to here they are.
     overwritten: u64,
+    /// The most that `ctl/head` ever said to it.
+    highest: Bounds,
 }
 
 /// What one round knows and did.
@@ -161,6 +163,7 @@ impl<M: StateMachine> Collector<M> {
             kept: BTreeMap::new(),
             remembered: None,
             overwritten: 0,
+            highest: Bounds { boundary: 0, manifest: None },
         })
     }
 
@@ -169,7 +172,9 @@ impl<M: StateMachine> Collector<M> {
     /// # Errors
     /// [`Error`]: what was removed until then was garbage; another round goes on.
     pub async fn round(&mut self, deadline: Moment) -> Result<CollectReport, Error> {
-        self.log.refresh(deadline).await?;
+        // INV-10: whoever removes looks first whether this is still the log that it knows, however lately anything was confirmed: in a bucket that was restored
+        // what it remembers would be the end of what was restored.
+        self.log.look_whole(deadline).await?;
         let mut report = CollectReport { dry_run: self.options.dry_run, ..CollectReport::default() };
         let (head, now) = self.raise(&mut report, deadline).await?;
         let constants = &self.log.descriptor().constants;
@@ -197,7 +202,7 @@ impl<M: StateMachine> Collector<M> {
         let (environment, store) = (self.log.environment().clone(), self.log.descriptor().store);
         report.requests.get += 1;
         let mut seen = head::read_head(&environment, store, deadline).await?;
-        self.sight(&seen);
+        self.sight(&seen)?;
         if !self.options.dry_run {
             let published = self.log.name_published(deadline).await?;
             let present = seen.head.bounds();
@@ -205,17 +210,34 @@ impl<M: StateMachine> Collector<M> {
             let boundary = if self.options.truncate { self.target(named).await? } else { 0 };
             let wanted = Bounds { boundary, manifest: published };
             if garbage::next_bounds(present, wanted) != present {
+                if let Some(manifest) = published.filter(|_| named.manifest != present.manifest) {
+                    report.requests.get += 1;
+                    let key = keys::manifest(&manifest);
+                    if !matches!(environment.read(&key, GetOptions::whole(), deadline).await?.value, Get::Found(_)) {
+                        return Err(Error::Missing {
+                            key: key.to_string(),
+                            reason: "the log says that it was published, and nobody but the boundary takes it away",
+                        });
+                    }
+                }
                 let (raised, written) = head::raise(&environment, store, wanted, self.log.position().seq, deadline).await?;
                 (report.requests.put, report.requests.get) = (report.requests.put + written, report.requests.get + written + 1);
                 seen = raised;
-                self.sight(&seen);
+                self.sight(&seen)?;
             }
         }
         Ok((seen.head.bounds(), seen.at))
     }
 
-    fn sight(&mut self, seen: &SeenHead) {
-        let boundary = seen.head.boundary;
+    fn sight(&mut self, seen: &SeenHead) -> Result<(), Error> {
+        let bounds = seen.head.bounds();
+        // INV-25: it never does in one bucket.
+        if bounds.boundary < self.highest.boundary || bounds.manifest < self.highest.manifest {
+            let reason = format!("ctl/head says {bounds:?}, it said {:?} before", self.highest);
+            return Err(Error::RolledBack { reason });
+        }
+        self.highest = bounds;
+        let boundary = bounds.boundary;
         if boundary > self.sightings.last().map_or(0, |last| last.boundary) && self.sightings.len() < MOST_SIGHTINGS {
             self.sightings.push(Sighting { boundary, at: seen.at });
         }
@@ -223,6 +245,7 @@ impl<M: StateMachine> Collector<M> {
             // What was waited for is one boundary, what is deleted up to another.
             first.boundary = first.boundary.max(boundary);
         }
+        Ok(())
     }
 
     /// Where the boundary may be raised to.

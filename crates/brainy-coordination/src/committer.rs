@@ -97,7 +97,7 @@ impl<'a, M: StateMachine> Committer<'a, M> {
     fn new(shared: &'a Shared<M>) -> Self {
         Self {
             shared,
-            creator: WriterId::random(&*shared.reader.environment.entropy),
+            creator: WriterId::of(shared.descriptor.store, &*shared.reader.environment.entropy),
             writer: None,
             play: None,
             pace: Pace::new(),
@@ -236,7 +236,7 @@ impl<'a, M: StateMachine> Committer<'a, M> {
         match (&ended, &mut self.writer) {
             (Ended::Decided(Decided::Withdrawn(_)), writer) if broken!(ResubmitAfterCancel) => {
                 *writer = None;
-                let play = play.under(WriterId::random(&*shared.reader.environment.entropy), 1);
+                let play = play.under(WriterId::of(shared.descriptor.store, &*shared.reader.environment.entropy), 1);
                 self.tip().await.watch(play.op());
                 self.play = Some(play);
                 return;

@@ -80,11 +80,19 @@ pub enum Error {
         /// This store.
         expected: StoreId,
     },
-    /// A token or operation id of another store was shown.
+    /// A token of another store was shown. Nothing was asked of this one.
     #[error("the token is of store {found}, this is store {expected}")]
     ForeignToken {
         /// The store it names.
         found: StoreId,
+        /// This store.
+        expected: StoreId,
+    },
+    /// An operation of another store was asked for. Nothing was given up.
+    #[error("operation {op} is of another store than {expected}: ask the one that it was submitted to")]
+    ForeignOperation {
+        /// The operation.
+        op: OpId,
         /// This store.
         expected: StoreId,
     },
@@ -94,7 +102,7 @@ pub enum Error {
         /// What shows it.
         reason: String,
     },
-    /// The slots this handle would need next have been collected.
+    /// The slots this handle would need next have been collected. It stands where it stood, and what it had in play is resolved by another handle.
     #[error("slots up to {boundary} have been collected and this handle stands at {position}: open it anew")]
     Truncated {
         /// The collection boundary.
@@ -102,7 +110,7 @@ pub enum Error {
         /// Where the handle stands.
         position: u64,
     },
-    /// The store's apply rules are newer than this build.
+    /// The store's apply rules are newer than this build. The handle stands before that slot and goes no further; what is in the log stays there.
     #[error("from slot {seq} on the store's apply rules are version {rules}, this build knows {known}: upgrade this service")]
     Rules {
         /// The first slot under them.
@@ -129,6 +137,12 @@ pub enum Error {
     #[error("the deadline passed while {doing}; nothing was sent that could take effect")]
     Deadline {
         /// What was being done.
+        doing: &'static str,
+    },
+    /// Others were faster each time, and it was given up before its deadline. What was written is what the call may leave behind whenever it fails.
+    #[error("{doing}: given up after several tries; asking again is safe")]
+    Contended {
+        /// What was being done, and what came between.
         doing: &'static str,
     },
     /// Too much is waiting in this handle.
@@ -246,8 +260,8 @@ pub enum Error {
         /// Why.
         reason: String,
     },
-    /// The operation id lies so far back that nobody can tell any more.
-    #[error("operation {op} lies more than twice the horizon back: its outcome is not held any more")]
+    /// The operation lies so far back that nobody can tell any more: by more than twice the horizon, or its writer has committed since and the slots around it were collected.
+    #[error("operation {op} lies too far back: its outcome is not held any more")]
     OutsideWindow {
         /// The operation.
         op: OpId,
@@ -263,12 +277,16 @@ impl Error {
             Self::Exists { .. } | Self::Different { .. } | Self::LeaseTaken { .. } => ErrorKind::Conflict,
             Self::LeaseLost { .. } | Self::Fenced { .. } | Self::Superseded { .. } => ErrorKind::Fenced,
             Self::LeaseUnknown { .. } | Self::Undecided { .. } => ErrorKind::OutcomeUnknown,
-            Self::Option { .. } | Self::Invalid { .. } | Self::ForeignToken { .. } | Self::ReadOnly => ErrorKind::Invalid,
+            Self::Option { .. } | Self::Invalid { .. } | Self::ForeignToken { .. } | Self::ForeignOperation { .. } | Self::ReadOnly => {
+                ErrorKind::Invalid
+            }
             Self::Bytes { error, .. } => error.kind(),
             Self::Missing { .. } | Self::LeaseVanished { .. } | Self::ForeignObject { .. } | Self::Diverged { .. } => ErrorKind::Corrupt,
             Self::RolledBack { .. } => ErrorKind::RolledBack,
             Self::Rules { .. } | Self::CannotCollect { .. } => ErrorKind::Unsupported,
-            Self::Machine(_) | Self::Deadline { .. } | Self::Truncated { .. } | Self::NoEvents { .. } => ErrorKind::Unavailable,
+            Self::Machine(_) | Self::Deadline { .. } | Self::Contended { .. } | Self::Truncated { .. } | Self::NoEvents { .. } => {
+                ErrorKind::Unavailable
+            }
             Self::Overloaded { .. } => ErrorKind::Overloaded,
             Self::Closed { .. } => ErrorKind::Closed,
         }

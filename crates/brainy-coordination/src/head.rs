@@ -142,5 +142,5 @@ pub(crate) async fn raise(
         // However it ends, the next read tells what there is to do.
         drop(environment.swap(&keys::head(), body.encode(), seen.revision, &standing, deadline).await?);
     }
-    Err(Error::Deadline { doing: "raising ctl/head, which others write at the same time" })
+    Err(Error::Contended { doing: "raising ctl/head, which others write at the same time" })
 }

@@ -201,7 +201,7 @@ impl Pin {
             Ok(hold) if hold.manifest.is_none() => gone("a collector ended it"),
             Ok(hold) => {
                 (self.body, self.revision) = (hold, object.revision);
-                Error::Deadline { doing: "renewing a pin" }
+                Error::Contended { doing: "renewing a pin, whose last renewal is not known to have happened" }
             }
             Err(error) => error,
         }
@@ -275,7 +275,7 @@ impl<M: StateMachine> ChangeLog<M> {
             }
             drop(pin.release(deadline).await);
         }
-        Err(Error::Deadline { doing: "pinning a state, which was collected each time" })
+        Err(Error::Contended { doing: "pinning a state, which was collected each time" })
     }
 
     /// The pins that are there, in no order that means anything. One listing, and one GET for each.
@@ -306,7 +306,7 @@ impl<M: StateMachine> ChangeLog<M> {
                 return Ok(Tag { name: name.to_owned(), manifest, note: note.to_owned() });
             }
         }
-        Err(Error::Deadline { doing: "tagging a state, which was collected each time" })
+        Err(Error::Contended { doing: "tagging a state, which was collected each time; the tag may stand and name one that is gone" })
     }
 
     /// Removes a tag; what it named may be collected. One that is not there is no fault.
@@ -359,7 +359,7 @@ impl<M: StateMachine> ChangeLog<M> {
                 Swapped::Unknown(error) => return Err(error.into()),
             }
         }
-        Err(Error::Deadline { doing: "writing a tag, which others write at the same time" })
+        Err(Error::Contended { doing: "writing a tag, which others write at the same time" })
     }
 }
 

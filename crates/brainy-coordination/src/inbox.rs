@@ -25,6 +25,8 @@ const PAGE: NonZeroUsize = NonZeroUsize::new(1_000).expect("not 0");
 const PARALLEL_READS: usize = 64;
 /// Leftovers that one listing removes at most.
 const MOST_REMOVED: usize = 256;
+/// Bytes of an intent beside the list of its transactions, generously.
+const INTENT_FRAME_BYTES: u64 = 1_024;
 /// Bytes of a slot's list beside each batch.
 const LIST_ITEM_BYTES: u64 = 4;
 
@@ -164,6 +166,11 @@ fn prune<C>(known: &mut BTreeMap<IntentName, Known<C>>, tip: &Tip) {
 async fn read<M: StateMachine>(shared: &Shared<M>, name: &IntentName, deadline: Moment) -> Result<Option<Known<M::Command>>, Error> {
     let key = keys::intent(name);
     let Get::Found(object) = shared.reader.environment.read(&key, GetOptions::whole(), deadline).await?.value else { return Ok(None) };
+    // Nobody could ever carry it: it must not stand before those that can be.
+    let largest = shared.descriptor.constants.inline_bytes + INTENT_FRAME_BYTES;
+    if object.bytes.len() as u64 > largest {
+        return Ok(Some(Known::Unreadable(format!("{} bytes, at most {largest} are carried", object.bytes.len()))));
+    }
     let batch = match open_intent(&object.bytes) {
         Ok(batch) if batch.name() == *name && batch.store == shared.descriptor.store => batch,
         Ok(_) => return Ok(Some(Known::Foreign)),

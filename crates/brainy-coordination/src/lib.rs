@@ -70,7 +70,7 @@ pub use lock::{Guard, Holder, Lock, LockOptions, Loss};
 pub use log::{ChangeLog, Figures, LogOptions};
 pub use machine::{Context, MachineError, NullMachine, Rejection, Retired, StateMachine, Summary, Verdict};
 pub use make::{NewStore, compare_store, create_store, read_descriptor};
-pub use protocol::{MAX_NAME_BYTES, MAX_REASON_BYTES, ProtocolOperation};
+pub use protocol::{MAX_LEASE_NAMES, MAX_NAME_BYTES, MAX_REASON_BYTES, ProtocolOperation};
 pub use publish::Published;
 pub use queue::{Outcome, Pending, Withdrawal};
 pub use slot::{Header, StatedSummary};

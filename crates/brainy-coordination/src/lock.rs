@@ -22,7 +22,7 @@ use crate::lease::{LONGEST_TTL, Lease, SHORTEST_TTL, Term};
 use crate::log::ChangeLog;
 use crate::machine::{Rejection, StateMachine};
 use crate::mutants::broken;
-use crate::protocol::{MAX_NAME_BYTES, MAX_REASON_BYTES, ProtocolOperation, is_name};
+use crate::protocol::{MAX_LEASE_NAMES, MAX_NAME_BYTES, MAX_REASON_BYTES, ProtocolOperation, is_name};
 use crate::queue::{Outcome, Withdrawal};
 use crate::spawn::Spawn;
 
@@ -244,13 +244,27 @@ impl<M: StateMachine> Lock<M> {
     /// As [`try_acquire`](Self::try_acquire); [`Error::LeaseTaken`] only at the deadline.
     pub async fn acquire(&self, deadline: Moment) -> Result<Guard, Error> {
         let clock = &self.inner.environment.clock;
+        let mut rounds = 0;
         loop {
             let (until, holder) = match self.attempt(deadline).await? {
                 Attempt::Got(guard) => return Ok(guard),
                 Attempt::Taken { until, holder } => (until, holder),
                 Attempt::Again if clock.now() >= deadline => return Err(self.unknown(0, "it changed hands again and again")),
-                Attempt::Again => continue,
+                // A race that was lost is run again at once, but not for ever: a store that refuses without a rival is no race.
+                Attempt::Again if rounds < MOST_ROUNDS => {
+                    rounds += 1;
+                    continue;
+                }
+                Attempt::Again => {
+                    let next = clock.now().after(self.inner.options.poll.mul_f64(0.5 + self.inner.environment.entropy.fraction()));
+                    clock.sleep_until(next.min(deadline)).await;
+                    if next >= deadline {
+                        return Err(self.unknown(0, "it changed hands again and again"));
+                    }
+                    continue;
+                }
             };
+            rounds = 0;
             // Those who wait for one lease do not all come in the same moment, neither to look nor when it ends.
             let fraction = self.inner.environment.entropy.fraction();
             let look = clock.now().after(self.inner.options.poll.mul_f64(0.5 + fraction));
@@ -305,9 +319,14 @@ impl<M: StateMachine> Lock<M> {
     /// Commits `transaction` under `guard`'s fencing token.
     ///
     /// # Errors
-    /// [`Error::LeaseLost`]: nothing was sent; [`Error::Fenced`]: a later holder has claimed its token, the transaction has no effect; else as
+    /// [`Error::Invalid`]: a guard of another lock; [`Error::LeaseLost`]: nothing was sent; [`Error::Fenced`]: a later holder has claimed its token, the transaction has no effect; else as
     /// [`ChangeLog::submit`] and [`Pending::outcome`](crate::Pending::outcome).
     pub async fn commit(&self, guard: &Guard, transaction: Transaction, deadline: Moment) -> Result<Outcome, Error> {
+        if (guard.name(), guard.store()) != (self.name(), self.inner.log.descriptor().store) {
+            return Err(Error::Invalid {
+                reason: format!("the guard is of {} in store {}, the lock is {}", guard.name(), guard.store(), self.name()),
+            });
+        }
         guard.check()?;
         let outcome = self.inner.log.submit(&transaction.with_fence(guard.fence()), deadline)?.outcome().await?;
         match outcome {
@@ -320,6 +339,15 @@ impl<M: StateMachine> Lock<M> {
 
     fn watch(&self) -> MutexGuard<'_, Watch> {
         self.inner.watch.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn too_many(&self) -> Error {
+        let reason = format!(
+            "lock {} would be the {}th name that a lock of this store has, which is one too many",
+            self.name(),
+            MAX_LEASE_NAMES + 1
+        );
+        Error::Invalid { reason }
     }
 
     fn taken(&self, holder: &Lease) -> Error {
@@ -402,6 +430,9 @@ impl<M: StateMachine> Lock<M> {
         }
         log.refresh(deadline).await?;
         let claimed = log.highest_claim(name, deadline).await?;
+        if claimed == 0 && log.at_confirmed(|state| state.claims().len()).await? >= MAX_LEASE_NAMES {
+            return Err(self.too_many());
+        }
         if seen.is_none() && claimed > 0 {
             // INV-22: whether it vanished is told by claims that were there before it was found absent.
             seen = self.look(deadline).await?;
@@ -460,13 +491,14 @@ impl<M: StateMachine> Lock<M> {
             environment: environment.clone(),
             tenure: Arc::clone(&tenure),
             key: key.clone(),
+            sent: vec![lease.marks.nonce],
             lease,
             revision: Some(revision),
             freed: Some(freed),
         };
         spawn.spawn(Box::pin(keeper.keep(sent)));
         // From here on, however this ends, dropping the guard frees the lease.
-        let guard = Guard::new(environment.clone(), Arc::clone(&tenure), told);
+        let guard = Guard::new(environment.clone(), log.descriptor().store, Arc::clone(&tenure), told);
         let claim = ProtocolOperation::LeaseClaim { name: name.clone(), token };
         let pending = log.submit(&Transaction::protocol(claim), deadline)?;
         if broken!(ActBeforeClaim) {
@@ -482,6 +514,9 @@ impl<M: StateMachine> Lock<M> {
             Outcome::Committed(_) if guard.is_held() => Ok(Attempt::Got(guard)),
             Outcome::Unknown(op) => Err(self.unknown(token, format!("its claim {op} is not decided"))),
             Outcome::Rejected(Withdrawal::NotSent) => Err(Error::Deadline { doing: "claiming a lease's token in the log" }),
+            Outcome::Rejected(Withdrawal::Precondition { rejection, .. }) if rejection.code == Rejection::TOO_MANY_LEASES => {
+                Err(self.too_many())
+            }
             // A token that the log has seen, or a claim that was withdrawn: a higher one is needed.
             Outcome::Committed(_) | Outcome::Rejected(_) => Ok(Attempt::Again),
         }

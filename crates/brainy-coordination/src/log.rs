@@ -442,6 +442,9 @@ impl<M: StateMachine> ChangeLog<M> {
 
     /// Applies everything that was committed before the call: a linearizable look at the tail. Callers who come at once share looks.
     ///
+    /// Whoever began it polls it to its end or drops it: who waits for the replica is served in turn, the committer too, and a future that is kept and not polled keeps
+    /// the turn that it got. This holds for every call of this handle that waits for the replica.
+    ///
     /// # Errors
     /// [`Error`]: the handle stands where it could get to; asking again is safe.
     pub async fn refresh(&self, deadline: Moment) -> Result<Token, Error> {

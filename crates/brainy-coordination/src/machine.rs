@@ -45,6 +45,8 @@ impl Rejection {
     pub const NOT_APPLICABLE: u16 = 0xff02;
     /// Bytes that are no transaction.
     pub const MALFORMED: u16 = 0xff03;
+    /// A claim under a name beyond the [`MAX_LEASE_NAMES`](crate::MAX_LEASE_NAMES) that a store has room for.
+    pub const TOO_MANY_LEASES: u16 = 0xff04;
 }
 
 /// Where and under which rules a transaction is applied.

@@ -126,6 +126,15 @@ impl<M: StateMachine> ChangeLog<M> {
         Ok((manifest, segment, object))
     }
 
+    /// Brings the handle to the tail and makes sure that the log is still the one it knows.
+    pub(crate) async fn look_whole(&self, deadline: Moment) -> Result<(), Error> {
+        let shared = self.shared();
+        let mut tip = shared.lock_tip(deadline).await?;
+        let looked = shared.reader.look_whole(&mut tip, deadline).await;
+        shared.publish(&tip);
+        looked
+    }
+
     /// Lets `ctl/head` name the newest manifest that the log has published, where its publisher died before it did; returns the head.
     pub(crate) async fn name_published(&self, deadline: Moment) -> Result<Option<ManifestName>, Error> {
         let tip = self.shared().lock_tip(deadline).await?;

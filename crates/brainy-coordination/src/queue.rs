@@ -101,9 +101,11 @@ pub struct Pending {
 impl Pending {
     /// The transaction's name, as soon as its bytes are closed and before they are sent; none if it was not sent by its deadline, nor ever will be.
     pub async fn op_id(&mut self) -> Option<OpId> {
-        if let Some(name) = self.name.take() {
+        // Whoever stops waiting may ask again.
+        if let Some(name) = &mut self.name {
             // Either the name comes, or the sender is gone with the transaction.
             let _ = before(&*self.clock, self.deadline, name).await;
+            self.name = None;
         }
         // Who is told that it has no name must be able to rely on it: at the deadline it is withdrawn.
         match self.give_up() {
@@ -445,5 +447,21 @@ mod tests {
         let sent = picked.close(|index| OpId { writer: WriterId::from_bytes([1; 16]), wseq: 1, index, base: 0, hash });
         assert_eq!(sent.len(), 2, "a promise that is dropped once the bytes are closed abandons the answer only");
         assert_eq!(*lock(&nosy.found), [2]);
+    }
+
+    #[test]
+    fn whoever_stops_waiting_for_a_name_may_ask_again() {
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+        let deadline = clock.now().after(std::time::Duration::from_secs(600));
+        let queue = Queue::new(9, 900);
+        let mut pending = queue.submit(&Transaction::payload("x"), vec![1], &clock, deadline).unwrap();
+        for _ in 0..2 {
+            let mut name = Box::pin(pending.op_id());
+            assert!(name.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending(), "it waits still, and is not withdrawn");
+        }
+        let op = OpId { writer: WriterId::from_bytes([1; 16]), wseq: 1, index: 0, base: 0, hash: ContentHash::of(b"batch") };
+        assert_eq!(queue.pick(clock.now(), 900).close(|_| op).len(), 1);
+        assert_eq!(futures_executor::block_on(pending.op_id()), Some(op));
+        assert_eq!(futures_executor::block_on(pending.op_id()), Some(op), "and as often as it likes");
     }
 }

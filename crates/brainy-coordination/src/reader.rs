@@ -404,20 +404,57 @@ impl<M: StateMachine> Reader<M> {
             }
             return Ok(());
         }
-        let SeenHead { head, at, .. } = head::read_head(&self.environment, tip.state.store, deadline).await?;
-        // INV-9: boundary ≤ the position before anything unconfirmed was read, shown after the reply, proves that the reply told "not yet", and that no
-        // slot read since is a ghost.
-        if !vouches(head.boundary, tip.trusted) {
-            return Err(Error::Truncated { boundary: head.boundary, position: tip.trusted });
+        self.look(tip, deadline).await
+    }
+
+    /// Applies every slot there is and looks at the boundary and at the own slots, however lately that was done.
+    ///
+    /// # Errors
+    /// As [`Self::confirm`].
+    pub(crate) async fn look_whole(&self, tip: &mut Tip, deadline: Moment) -> Result<(), Error> {
+        for jumps in 0.. {
+            self.catch_up(tip, deadline).await?;
+            match self.look(tip, deadline).await {
+                Ok(()) => break,
+                Err(error) if jumps == MOST_JUMPS => return Err(error),
+                Err(error) => Box::pin(self.recover(tip, error, deadline)).await?,
+            }
         }
-        if head.epoch != tip.state.epoch {
-            return Err(Error::RolledBack { reason: format!("ctl/head is in epoch {}, this handle in {}", head.epoch, tip.state.epoch) });
-        }
-        self.check_still_there(tip, head.boundary, deadline).await?;
-        tip.confirmation.confirm(at);
-        tip.trusted = position;
-        tip.anchor = tip.here();
         Ok(())
+    }
+
+    /// The look at `ctl/head` and at the own slots that confirms whatever was read before.
+    async fn look(&self, tip: &mut Tip, deadline: Moment) -> Result<(), Error> {
+        let position = tip.state.position;
+        let mut seen = head::read_head(&self.environment, tip.state.store, deadline).await?;
+        loop {
+            let SeenHead { head, at, .. } = seen;
+            // INV-9: boundary ≤ the position before anything unconfirmed was read, shown after the reply, proves that the reply told "not yet", and that no
+            // slot read since is a ghost.
+            if !vouches(head.boundary, tip.trusted) {
+                return Err(Error::Truncated { boundary: head.boundary, position: tip.trusted });
+            }
+            if head.epoch != tip.state.epoch {
+                let reason = format!("ctl/head is in epoch {}, this handle in {}", head.epoch, tip.state.epoch);
+                return Err(Error::RolledBack { reason });
+            }
+            match self.check_still_there(tip, head.boundary, deadline).await {
+                Ok(()) => {
+                    tip.confirmation.confirm(at);
+                    tip.trusted = position;
+                    tip.anchor = tip.here();
+                    return Ok(());
+                }
+                // Whoever stood still between two requests may find that slots went which nobody needs any more.
+                Err(error @ Error::RolledBack { .. }) => {
+                    seen = head::read_head(&self.environment, tip.state.store, deadline).await?;
+                    if seen.head.boundary <= head.boundary {
+                        return Err(error);
+                    }
+                }
+                Err(error) => return Err(error),
+            }
+        }
     }
 
     /// Whether the log goes on behind a hole at the tail, as it does where only part of a bucket was restored: one listing, when a handle is opened.

@@ -5,7 +5,9 @@ use brainy_storage::{Get, GetOptions};
 
 use crate::batch::{Batch, Transaction};
 use crate::decide::{Told, tell};
+use crate::descriptor::Truncation;
 use crate::error::Error;
+use crate::head;
 use crate::keys;
 use crate::ledger::{Remembered, outcome_of};
 use crate::log::ChangeLog;
@@ -26,9 +28,14 @@ impl<M: StateMachine> ChangeLog<M> {
     /// A read-only handle cannot give up and answers [`Outcome::Unknown`].
     ///
     /// # Errors
-    /// [`Error::OutsideWindow`]: nobody can tell any more; else the log cannot be read. Nothing changes by asking again.
+    /// [`Error::OutsideWindow`]: nobody can tell any more; [`Error::ForeignOperation`]: it is of another store; [`Error::RolledBack`]: the log does not reach to where it was formed. Else the
+    /// log cannot be read, or the cancellation could not be handed in or sent ([`Error::Overloaded`], [`Error::Closed`], a store that refuses): then nothing was given up, and asking again
+    /// is safe.
     pub async fn resolve(&self, op: OpId, deadline: Moment) -> Result<Outcome, Error> {
         let shared = self.shared();
+        if !op.writer.is_of(shared.descriptor.store) {
+            return Err(Error::ForeignOperation { op, expected: shared.descriptor.store });
+        }
         let clock = &shared.reader.environment.clock;
         loop {
             match shared.ledger.remembered(op) {
@@ -43,7 +50,11 @@ impl<M: StateMachine> ChangeLog<M> {
         loop {
             match self.look_up(op, deadline).await? {
                 Look::Outcome(outcome) => return Ok(outcome),
-                Look::InSlots => return self.resolve_from_slots(op, deadline).await,
+                Look::InSlots => {
+                    let outcome = self.resolve_from_slots(op, deadline).await?;
+                    self.check_no_ghosts(op, deadline).await?;
+                    return Ok(outcome);
+                }
                 Look::Open => {}
             }
             // A cancellation that the log refused (a number that no writer of ours would use) would be refused again.
@@ -71,6 +82,10 @@ impl<M: StateMachine> ChangeLog<M> {
         shared.publish(&tip);
         caught_up?;
         tip.check()?;
+        if op.base > tip.state.position {
+            let reason = format!("operation {op} was formed at slot {}, the log ends at {}", op.base, tip.state.position);
+            return Err(Error::RolledBack { reason });
+        }
         Ok(match tell(&tip.state, op) {
             Told::Decided(decided) => Look::Outcome(outcome_of(op, &decided, &tip)),
             Told::InSlots => Look::InSlots,
@@ -113,6 +128,17 @@ impl<M: StateMachine> ChangeLog<M> {
         }
         // Decided by a number above it, and embedded nowhere since its base: cancelled, or another batch of a copied writer.
         Ok(Outcome::Rejected(Withdrawal::Ineffective { op }))
+    }
+
+    /// INV-9: what was read behind the boundary may be a ghost, which a sleeper created where a slot had been collected: an outcome that rests on it is none. The boundary
+    /// is read after the slots; each of them lies behind the operation's base.
+    async fn check_no_ghosts(&self, op: OpId, deadline: Moment) -> Result<(), Error> {
+        let shared = self.shared();
+        if shared.descriptor.constants.truncation == Truncation::Tombstone {
+            return Ok(());
+        }
+        let seen = head::read_head(&shared.reader.environment, shared.descriptor.store, deadline).await?;
+        if seen.head.boundary > op.base && !broken!(SkipBoundary) { Err(Error::OutsideWindow { op }) } else { Ok(()) }
     }
 
     /// Slot `number`, if it was not collected.

@@ -106,6 +106,23 @@ impl StoreId {
     }
 }
 
+/// Bytes of its store's identity that a writer's begins with.
+const STORE_BYTES: usize = 4;
+
+impl WriterId {
+    /// A fresh one for a writer of `store`: it begins with the first four bytes of the store's, so that an operation that is named by it is not taken for another store's.
+    pub fn of(store: StoreId, entropy: &dyn Entropy) -> Self {
+        let mut id = Self::random(entropy);
+        id.0[..STORE_BYTES].copy_from_slice(&store.as_bytes()[..STORE_BYTES]);
+        id
+    }
+
+    /// Whether it can be a writer of `store`.
+    pub fn is_of(self, store: StoreId) -> bool {
+        self.0[..STORE_BYTES] == store.as_bytes()[..STORE_BYTES]
+    }
+}
+
 impl WriterId {
     /// A fresh identity.
     pub fn random(entropy: &dyn Entropy) -> Self {

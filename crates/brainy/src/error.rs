@@ -112,6 +112,7 @@ impl Error {
                 }
                 (None, Rejection::FENCED) => return Self::Fenced { op },
                 (None, Rejection::CLAIM_STALE) => (Some(op), "a higher token of this lease was claimed before"),
+                (None, Rejection::TOO_MANY_LEASES) => (Some(op), "the store has as many names of locks as it may"),
                 (None, Rejection::MALFORMED) => (Some(op), "its bytes could not be read"),
                 (None, _) => (Some(op), "it does not fit the state, by rules that this build does not know"),
             },
@@ -167,6 +168,7 @@ mod tests {
         for (withdrawal, kind, text) in [
             (rejected(Rejection::FENCED), ErrorKind::Fenced, "a lease that has been taken over; it had no effect"),
             (rejected(Rejection::CLAIM_STALE), ErrorKind::Withdrawn, "had no effect: a higher token"),
+            (rejected(Rejection::TOO_MANY_LEASES), ErrorKind::Withdrawn, "had no effect: the store has as many names"),
             (rejected(Rejection::MALFORMED), ErrorKind::Withdrawn, "had no effect: its bytes"),
             (rejected(Reason::AlreadyExists.code()), ErrorKind::Conflict, "; the transaction changed nothing"),
             (Withdrawal::Cancelled { op }, ErrorKind::Withdrawn, "had no effect: it was given up"),

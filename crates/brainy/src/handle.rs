@@ -9,6 +9,7 @@ use brainy_core::clock::before;
 use brainy_core::{ContentHash, Metric, Moment, ServiceTag, StoreId};
 use brainy_engine::{Engine, Reader};
 use brainy_storage::{Metered, Usage};
+use tokio::task::{AbortHandle, JoinHandle};
 use tracing::Instrument;
 
 use crate::background::{Health, IndexThread, OwnRuntime, panic_text};
@@ -52,6 +53,15 @@ pub(crate) struct Inner {
 impl Drop for Inner {
     fn drop(&mut self) {
         self.log.stop("its last handle was dropped");
+    }
+}
+
+/// A task that is dropped with this, if it has not ended.
+struct Aborted(AbortHandle);
+
+impl Drop for Aborted {
+    fn drop(&mut self) {
+        self.0.abort();
     }
 }
 
@@ -216,7 +226,23 @@ impl Brainy {
         F: Future<Output = Result<T, Error>> + Send + 'static,
     {
         self.inner.health.check()?;
-        match self.inner.runtime.spawn(future.in_current_span()).await {
+        self.result_of(self.inner.runtime.spawn(future.in_current_span())).await
+    }
+
+    /// As [`Self::run`], and dropped with the caller's future.
+    pub(crate) async fn run_while_awaited<T, F>(&self, future: F) -> Result<T, Error>
+    where
+        T: Send + 'static,
+        F: Future<Output = Result<T, Error>> + Send + 'static,
+    {
+        self.inner.health.check()?;
+        let task = self.inner.runtime.spawn(future.in_current_span());
+        let _ends_with_us = Aborted(task.abort_handle());
+        self.result_of(task).await
+    }
+
+    async fn result_of<T>(&self, task: JoinHandle<Result<T, Error>>) -> Result<T, Error> {
+        match task.await {
             Ok(result) => result,
             Err(error) if error.is_panic() => {
                 let cause = format!("a call panicked: {}", panic_text(&*error.into_panic()));

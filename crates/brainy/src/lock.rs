@@ -107,7 +107,7 @@ impl Lock {
     /// latest; `Corrupt`: the lease was deleted from the bucket ([`remake`](Self::remake)).
     pub async fn try_acquire(&self) -> Result<Guard, Error> {
         let (lock, deadline) = (self.lock.clone(), self.handle.deadline());
-        let guard = self.handle.run(async move { Ok(lock.try_acquire(deadline).await?) }).await?;
+        let guard = self.handle.run_while_awaited(async move { Ok(lock.try_acquire(deadline).await?) }).await?;
         Ok(Guard { handle: self.handle.clone(), guard })
     }
 
@@ -118,7 +118,7 @@ impl Lock {
     pub async fn acquire(&self, patience: Duration) -> Result<Guard, Error> {
         let lock = self.lock.clone();
         let deadline = self.handle.log().environment().clock.now().after(patience);
-        let guard = self.handle.run(async move { Ok(lock.acquire(deadline).await?) }).await?;
+        let guard = self.handle.run_while_awaited(async move { Ok(lock.acquire(deadline).await?) }).await?;
         Ok(Guard { handle: self.handle.clone(), guard })
     }
 

@@ -321,6 +321,20 @@ fn a_claim_counts_above_every_earlier_one_and_fences_what_is_written_under_those
 }
 
 #[test]
+fn inv_33_a_store_has_room_for_so_many_names_of_leases_and_never_for_more() {
+    let mut state = state(9);
+    let names: Vec<_> = (0..MAX_LEASE_NAMES).map(|number| format!("job-{number}")).collect();
+    let claims = |names: &[String], token| names.iter().map(|name| Transaction::protocol(claim(name, token))).collect::<Vec<_>>();
+    let most = slot(&mut state, &[batch(1, 1, 0, &claims(&names[1..], 1))]);
+    assert!(most.iter().all(|effective| *effective) && most.len() == MAX_LEASE_NAMES - 1);
+    let last = [names[0].clone(), "one-too-many".into(), names[1].clone(), COMPACTOR.into()];
+    assert_eq!(slot(&mut state, &[batch(1, 2, 1, &claims(&last, 2))]), [true, false, true, true], "INV-33");
+    assert_eq!((state.claims().len(), state.claim("one-too-many")), (MAX_LEASE_NAMES + 1, 0));
+    let Decision::Applied(verdicts) = &state.writer(writer(1)).unwrap().decision else { panic!() };
+    assert!(matches!(verdicts[1], Verdict::Rejected(rejection) if rejection.code == Rejection::TOO_MANY_LEASES));
+}
+
+#[test]
 fn protocol_operations_count_only_with_their_payload_and_all_together() {
     let mut state = state(9);
     let failing = [

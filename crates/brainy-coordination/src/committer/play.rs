@@ -128,7 +128,7 @@ impl<M: StateMachine> Committer<'_, M> {
                 caught_up?;
             }
             tip.check_next()?;
-            let id = WriterId::random(&*environment.entropy);
+            let id = WriterId::of(shared.descriptor.store, &*environment.entropy);
             self.writer = Some(Identity::new(id, tip.state.position));
         }
         Ok(())

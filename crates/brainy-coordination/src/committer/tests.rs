@@ -141,7 +141,11 @@ type Unreadable = fn(&Bench) -> bytes::Bytes;
 
 #[test]
 fn what_nobody_can_read_is_refused_by_name_and_stops_nobody() {
-    let cases: [(&str, Unreadable); 3] = [
+    let cases: [(&str, Unreadable); 4] = [
+        ("more than a slot has room for", |bench| {
+            let large = bench.log.descriptor().constants.inline_bytes as usize + 10_000;
+            seal_intent(&bench.batch(0, &Transaction::payload(vec![1; large]), false).0)
+        }),
         ("no intent at all", |_| "garbage".into()),
         ("a blob that is not there", |bench| seal_intent(&bench.batch(0, &Transaction::payload("x"), true).0)),
         ("an operation of a newer build", |bench| {

@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use brainy_core::Moment;
 use brainy_core::clock::before;
+use brainy_core::{Moment, StoreId};
 use futures_channel::oneshot;
 
 use crate::batch::Fence;
@@ -23,13 +23,19 @@ use super::tenure::{Loss, Tenure};
 #[must_use = "dropped, it frees the lease"]
 pub struct Guard {
     environment: Environment,
+    store: StoreId,
     tenure: Arc<Tenure>,
     freed: Option<oneshot::Receiver<Result<(), Error>>>,
 }
 
 impl Guard {
-    pub(super) fn new(environment: Environment, tenure: Arc<Tenure>, freed: oneshot::Receiver<Result<(), Error>>) -> Self {
-        Self { environment, tenure, freed: Some(freed) }
+    pub(super) fn new(environment: Environment, store: StoreId, tenure: Arc<Tenure>, freed: oneshot::Receiver<Result<(), Error>>) -> Self {
+        Self { environment, store, tenure, freed: Some(freed) }
+    }
+
+    /// The store on whose log its token was claimed.
+    pub const fn store(&self) -> StoreId {
+        self.store
     }
 
     /// The lock's name.

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use brainy_core::Moment;
+use brainy_core::{Moment, Nonce};
 use brainy_storage::{Get, GetOptions, Key, Revision, Swapped};
 use futures_channel::oneshot;
 
@@ -25,6 +25,8 @@ pub(super) struct Keeper {
     pub(super) key: Key,
     /// The newest own state that is known to be, or to have been, there.
     pub(super) lease: Lease,
+    /// The nonces of the bodies that this keeper sent and that may be there, or come there still. A copy of this machine has the same holder and token, and nonces of its own.
+    pub(super) sent: Vec<Nonce>,
     /// Its revision, unless the last request left it in doubt.
     pub(super) revision: Option<Revision>,
     /// How freeing it ended, for the guard.
@@ -75,11 +77,14 @@ impl Keeper {
         let (tenure, clock) = (Arc::clone(&self.tenure), Arc::clone(&self.environment.clock));
         let Some(expected) = self.revision.take() else { return clock.now() };
         let body = self.lease.renewed(&*self.environment.entropy);
+        self.sent.push(body.marks.nonce);
         let sent = clock.now();
         let deadline = self.patience(sent);
         let swapped = tenure.unless_asked(self.environment.swap(&self.key, body.encode(), expected, &standing(&body), deadline)).await;
         match swapped {
             Some(Ok(Swapped::Committed(revision))) => {
+                // What was sent before it can land no more.
+                self.sent = vec![body.marks.nonce];
                 self.lease = body;
                 self.revision = Some(revision);
                 tenure.confirmed(sent);
@@ -114,7 +119,9 @@ impl Keeper {
     async fn read(&self, deadline: Moment) -> Result<Found, Error> {
         match self.environment.read(&self.key, GetOptions::whole(), deadline).await?.value {
             Get::Found(object) => match Lease::decode(&object.bytes) {
-                Ok(lease) if lease.is_term_of(self.lease.holder, self.lease.token) => Ok(Found::Ours(lease, object.revision)),
+                Ok(lease) if lease.is_term_of(self.lease.holder, self.lease.token) && self.sent.contains(&lease.marks.nonce) => {
+                    Ok(Found::Ours(lease, object.revision))
+                }
                 _ => Ok(Found::Foreign),
             },
             Get::Absent | Get::NotModified => Ok(Found::Absent),
@@ -178,4 +185,65 @@ enum Found {
 /// For a swap of `body`: what the bytes that are there say about it.
 pub(super) fn standing(body: &Lease) -> impl Fn(&[u8]) -> brainy_storage::Standing + Send + Sync + 'static {
     cas::standing(|bytes: &[u8]| Lease::decode(bytes).ok().map(|lease| lease.marks), body.marks.nonce)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use brainy_core::{Clock, HolderId, SeededEntropy, StoreId};
+    use brainy_storage::{InMemoryStore, Outcome, Precondition, Store};
+    use brainy_testkit::ManualClock;
+    use futures_util::future::join3;
+
+    use super::*;
+    use crate::lease::Term;
+
+    const TTL: Duration = Duration::from_secs(9);
+
+    /// A machine is copied while it holds a lease: both copies go on renewing it, under one token. One of them notices within a life, and the other keeps it.
+    #[test]
+    fn of_two_copies_of_a_holder_one_stops() {
+        let (clock, store) = (ManualClock::new(), Arc::new(InMemoryStore::new()));
+        let key = Key::new("lease/job").unwrap();
+        let environment = |seed| Environment {
+            store: Arc::<InMemoryStore>::clone(&store) as Arc<dyn Store>,
+            clock: Arc::new(clock.clone()),
+            entropy: Arc::new(SeededEntropy::new(seed)),
+        };
+        let (holder, token) = (HolderId::from_bytes([1; 16]), 7);
+        let term = Term { store: StoreId::from_bytes([2; 16]), holder, token, ttl: TTL, note: String::new(), since_ms: 0 };
+        let lease = Lease::first(term, &SeededEntropy::new(1));
+        let sent = clock.now();
+        let put = clock.run(store.put(&key, lease.encode(), Precondition::IfAbsent)).unwrap().value;
+        let Outcome::Committed(revision) = put else { panic!("it was free") };
+        let copy = |seed| {
+            let environment = environment(seed);
+            let tenure = Arc::new(Tenure::begun(Arc::clone(&environment.clock), "job".into(), token, TTL, sent));
+            let keeper = Keeper {
+                environment,
+                tenure: Arc::clone(&tenure),
+                key: key.clone(),
+                sent: vec![lease.marks.nonce],
+                lease: lease.clone(),
+                revision: Some(revision.clone()),
+                freed: None,
+            };
+            (tenure, keeper)
+        };
+        let ((one, first), (other, second)) = (copy(2), copy(3));
+        clock.run(async {
+            let watched = async {
+                clock.sleep(TTL).await;
+                let lost = [one.loss(), other.loss()];
+                assert_eq!(lost.iter().filter(|loss| **loss == Some(Loss::Taken)).count(), 1, "{lost:?}");
+                clock.sleep(3 * TTL).await;
+                assert_eq!([one.loss(), other.loss()], lost, "the other one keeps it");
+                // Freed, so that both keepers come to their end.
+                one.ask(clock.now().after(TTL));
+                other.ask(clock.now().after(TTL));
+            };
+            join3(first.keep(sent), second.keep(sent), watched).await;
+        });
+    }
 }

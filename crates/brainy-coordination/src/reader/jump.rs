@@ -42,7 +42,8 @@ impl<M: StateMachine> Reader<M> {
         self.jump(tip, seen, deadline).await
     }
 
-    /// Brings a replica that holds nothing to the newest published state, if there is one. Where the log is still whole, a state that does not load is left out.
+    /// Brings a replica that holds nothing to the newest published state, if there is one. Where the log is still whole, a state that does not load is left out, unless the
+    /// machine took it before it showed what it is.
     ///
     /// # Errors
     /// [`Error`]: the state does not load, and the log alone does not give it.
@@ -54,8 +55,7 @@ impl<M: StateMachine> Reader<M> {
             return Ok(());
         }
         match self.jump(tip, seen, deadline).await {
-            Err(error @ (Error::Bytes { .. } | Error::Missing { .. })) if whole => {
-                tip.check_next()?;
+            Err(error @ (Error::Bytes { .. } | Error::Missing { .. })) if whole && tip.check_next().is_ok() => {
                 tracing::warn!(%error, "the published state does not load; the log is read instead");
                 tip.confirmation.confirm(at);
                 Ok(())

@@ -26,6 +26,9 @@ const STATED: u16 = 9;
 const UNSTATED: u16 = 10;
 const KNOWN: [u16; 10] = [EPOCH, POSITION, SLOT_HASH, RULES, SCAN_BASE, CLAIMS, PUBLISHED, FORKS, STATED, UNSTATED];
 
+/// A log of a million slots a second would reach it in some 140,000 years.
+const MAX_POSITION: u64 = u64::MAX >> 2;
+
 impl LogState {
     /// Everything but the writers.
     pub(crate) fn fields(&self) -> Vec<u8> {
@@ -68,6 +71,9 @@ impl LogState {
         let fields = Fields::parse(WHAT, &KNOWN, fields)?;
         let position: u64 = fields.value(POSITION)?;
         let slot_hash = ContentHash::from_bytes(protocol::identity(&fields, SLOT_HASH)?);
+        if position > MAX_POSITION {
+            return Err(CodecError::corrupt(WHAT, format!("position {position}, no log is that long")));
+        }
         let mut state = Self::new(store, fields.value(EPOCH)?, position, slot_hash, fields.value(RULES)?, constants);
         state.scan_base = fields.value(SCAN_BASE)?;
         state.claims = fields.value::<BTreeMap<String, u64>>(CLAIMS)?;

@@ -8,7 +8,7 @@ use brainy_coordination::{
     Transaction, Truncation, find_tail,
 };
 use brainy_core::SeededEntropy;
-use brainy_storage::{Get, GetOptions, InMemoryStore, Key, Prefix, Store};
+use brainy_storage::{Get, GetOptions, InMemoryStore, Key, Precondition, Prefix, Store};
 use brainy_testkit::ManualClock;
 use futures_util::future::{Either, select};
 
@@ -40,7 +40,8 @@ fn truncating() -> CollectOptions {
 
 async fn keys(store: &InMemoryStore, folder: &str) -> Vec<String> {
     let limit = std::num::NonZeroUsize::new(100_000).unwrap();
-    let page = store.list(&Prefix::new(folder).unwrap(), None, limit).await.unwrap().value;
+    let prefix = if folder.is_empty() { Prefix::root() } else { Prefix::new(folder).unwrap() };
+    let page = store.list(&prefix, None, limit).await.unwrap().value;
     page.entries.into_iter().map(|entry| entry.key.to_string()).collect()
 }
 
@@ -421,7 +422,7 @@ fn a_snapshot_that_was_changed_is_refused_by_name_and_a_whole_log_is_read_instea
             let mut bytes = object.bytes.to_vec();
             let last = bytes.len() - 1;
             bytes[last] ^= 1;
-            drop(store.put(&key, bytes.into(), brainy_storage::Precondition::None).await);
+            drop(store.put(&key, bytes.into(), Precondition::None).await);
             let fresh = opened(&another(&store, &clock, 17)).await;
             assert_eq!(fresh.digests().await.unwrap(), log.digests().await.unwrap(), "the log is still whole");
             assert_eq!(truncate(&log, &clock).await.collected, published);
@@ -451,6 +452,109 @@ fn an_outcome_that_lies_in_a_collected_stretch_is_not_guessed() {
             // The newest batches of a writer are in the state itself.
             let claimed = resolve(newest.op).await;
             assert!(matches!(claimed, Err(Error::OutsideWindow { .. }) | Ok(Outcome::Committed(_))), "{claimed:?}");
+        })
+        .await;
+    });
+}
+
+/// Everything that is in the bucket.
+async fn backup(store: &InMemoryStore) -> Vec<(Key, bytes::Bytes)> {
+    let mut objects = Vec::new();
+    for name in keys(store, "").await {
+        let key = Key::new(name).unwrap();
+        let Get::Found(object) = store.get(&key, GetOptions::whole()).await.unwrap().value else { continue };
+        objects.push((key, object.bytes));
+    }
+    objects
+}
+
+/// Puts the bucket back, as whoever restores a backup does it.
+async fn restore(store: &InMemoryStore, backup: &[(Key, bytes::Bytes)]) {
+    for name in keys(store, "").await {
+        store.delete(&Key::new(name).unwrap()).await.unwrap();
+    }
+    for (key, object) in backup {
+        store.put(key, object.clone(), Precondition::None).await.unwrap();
+    }
+}
+
+#[test]
+fn inv_10_a_collector_removes_nothing_of_a_bucket_that_was_put_back() {
+    for truncation in BOTH {
+        for fresh in [false, true] {
+            let (store, clock, environment) = timed(truncation, 23);
+            clock.run(async {
+                let log = opened(&environment).await;
+                driven(&log, async {
+                    some(&log, 5).await;
+                    let early = publish(&log).await;
+                    some(&log, 3).await;
+                    let digests = log.digests().await.unwrap();
+                    let saved = backup(&store).await;
+                    some(&log, 5).await;
+                    assert!(publish(&log).await > early);
+                    some(&log, 2).await;
+                    let mut collector = Collector::new(&log, truncating()).unwrap();
+                    round(&mut collector, &log).await;
+                    clock.advance(GRACE);
+                    // Whatever was confirmed was confirmed just now, and what the collector saw of the boundary was waited for.
+                    log.refresh(within(&environment, 60)).await.unwrap();
+                    restore(&store, &saved).await;
+                    if fresh {
+                        collector = Collector::new(&log, truncating()).unwrap();
+                    }
+                    let refused = collector.round(within(&environment, 600)).await;
+                    assert!(matches!(refused, Err(Error::RolledBack { .. })), "INV-10: {truncation:?}, {fresh}: {refused:?}");
+                    assert_eq!(backup(&store).await, saved, "INV-10: {truncation:?}");
+                    let again = opened(&another(&store, &clock, 24)).await;
+                    assert_eq!(again.digests().await.unwrap(), digests, "{truncation:?}");
+                })
+                .await;
+            });
+        }
+    }
+}
+
+#[test]
+fn inv_25_no_collector_follows_a_head_that_went_back() {
+    let (store, clock, environment) = timed(Truncation::Delete, 26);
+    clock.run(async {
+        let log = opened(&environment).await;
+        driven(&log, async {
+            some(&log, 5).await;
+            let head = Key::new("ctl/head").unwrap();
+            let Get::Found(early) = store.get(&head, GetOptions::whole()).await.unwrap().value else { panic!("it is there") };
+            publish(&log).await;
+            let mut collector = Collector::new(&log, truncating()).unwrap();
+            round(&mut collector, &log).await;
+            clock.advance(GRACE);
+            store.put(&head, early.bytes, Precondition::None).await.unwrap();
+            let (slots, refused) = (keys(&store, "log").await, collector.round(within(&environment, 600)).await);
+            assert!(matches!(refused, Err(Error::RolledBack { .. })), "INV-25: {refused:?}");
+            assert_eq!(keys(&store, "log").await, slots, "INV-25");
+        })
+        .await;
+    });
+}
+
+#[test]
+fn inv_9_a_ghost_tells_nobody_what_became_of_an_operation() {
+    let (store, clock, environment) = timed(Truncation::Delete, 27);
+    clock.run(async {
+        let log = opened(&environment).await;
+        driven(&log, async {
+            let first = commit(&log, &add(1)).await;
+            let saved = backup(&store).await;
+            some(&log, 5).await;
+            publish(&log).await;
+            truncate(&log, &clock).await;
+            // A sleeper creates its slot where one was collected.
+            for (key, object) in saved.iter().filter(|(key, _)| key.as_str().starts_with("log/")) {
+                store.put(key, object.clone(), Precondition::None).await.unwrap();
+            }
+            let other = opened(&another(&store, &clock, 28)).await;
+            let told = other.resolve(first.op, within(&environment, 60)).await;
+            assert!(matches!(told, Err(Error::OutsideWindow { .. })), "INV-9: {told:?}");
         })
         .await;
     });

@@ -25,6 +25,8 @@ mod incumbent;
 #[cfg(test)]
 mod lease;
 #[cfg(test)]
+mod lock_limits;
+#[cfg(test)]
 mod making;
 #[cfg(test)]
 mod outcomes;

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use brainy_coordination::{ChangeLog, Error, LogOptions, OpId, Outcome, Withdrawal};
-use brainy_core::{Clock, ContentHash, WriterId};
+use brainy_core::{Clock, ContentHash, SeededEntropy, WriterId};
 use brainy_storage::InMemoryStore;
 use brainy_testkit::{Fault, FaultStore, Faults, ManualClock};
 use futures_util::future::join;
@@ -111,6 +111,7 @@ fn any_handle_tells_what_became_of_an_operation_old_foreign_forged_or_out_of_the
     clock.run(async {
         made(&plain, constants().with_horizon_slots(10)).await;
         let log = opened(&plain).await;
+        let writer = |seed| WriterId::of(log.descriptor().store, &SeededEntropy::new(seed));
         let (receipts, refused) = driven(&log, async {
             let mut receipts = Vec::new();
             for by in 1..=3 {
@@ -139,14 +140,22 @@ fn any_handle_tells_what_became_of_an_operation_old_foreign_forged_or_out_of_the
             assert!(matches!(driven_resolve(&other, beyond).await, Outcome::Rejected(_)));
             assert_eq!(other.position().seq, slots, "the state told all that: nothing was written");
             // Numbers nobody could have: a claim would be a guess, and asking must not fill the log.
-            for forged in [OpId { wseq: 9, ..newest }, OpId { wseq: 99, base: u64::MAX, ..newest }] {
+            for forged in [OpId { wseq: 9, ..newest }, OpId { wseq: 99, base: slots, ..newest }] {
                 assert_eq!(driven_resolve(&other, forged).await, Outcome::Unknown(forged));
             }
             assert!(other.position().seq <= slots + 2, "one cancellation each");
+            // What the log cannot tell, it is not made to tell by a cancellation.
+            let ask = async |op| other.resolve(op, within(&plain, 60)).await;
+            let ahead = OpId { wseq: 99, base: u64::MAX, ..newest };
+            assert!(matches!(ask(ahead).await, Err(Error::RolledBack { .. })), "the log does not reach to where it was formed");
+            let elsewhere = OpId { writer: WriterId::from_bytes([7; 16]), ..newest };
+            let refused = ask(elsewhere).await.unwrap_err();
+            assert!(matches!(refused, Error::ForeignOperation { op, .. } if op == elsewhere), "{refused}");
+            assert!(other.position().seq <= slots + 2, "nothing was given up");
             // One of a writer that never was is given up.
-            let nobody = OpId { writer: WriterId::from_bytes([7; 16]), wseq: 1, base: slots, ..newest };
+            let nobody = OpId { writer: writer(1), wseq: 1, base: slots, ..newest };
             assert_eq!(driven_resolve(&other, nobody).await, Outcome::Rejected(Withdrawal::Cancelled { op: nobody }));
-            let lost = OpId { writer: WriterId::from_bytes([8; 16]), wseq: 1, base: other.position().seq, ..newest };
+            let lost = OpId { writer: writer(2), wseq: 1, base: other.position().seq, ..newest };
             for by in 10..=20 {
                 commit(&other, &add(by)).await;
             }
@@ -160,7 +169,7 @@ fn any_handle_tells_what_became_of_an_operation_old_foreign_forged_or_out_of_the
         .await;
         let options = LogOptions::default().with_read_only(true);
         let reader = ChangeLog::open(plain.clone(), Arc::new(Register::default()), options, within(&plain, 60)).await.unwrap();
-        let open = OpId { writer: WriterId::from_bytes([6; 16]), wseq: 1, base: reader.position().seq, ..receipts[0].op };
+        let open = OpId { writer: writer(3), wseq: 1, base: reader.position().seq, ..receipts[0].op };
         assert_eq!(driven_resolve(&reader, open).await, Outcome::Unknown(open), "who cannot give up does not guess");
     });
 }

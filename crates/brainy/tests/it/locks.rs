@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use brainy::{Brainy, Error, ErrorKind, LockOptions, Loss, Metric, NounDraft, NounId, TypeName, VerbDraft};
+use brainy_core::{Clock, SystemClock};
 use futures_executor::block_on;
+use futures_util::future::{Either, select};
 
 fn noun(id: &str) -> NounDraft {
     NounDraft::new(NounId::new(id).unwrap(), TypeName::new("thing").unwrap())
@@ -68,5 +70,24 @@ fn what_cannot_be_a_lock_is_refused_by_name() {
         assert_eq!(refused.kind(), ErrorKind::Invalid, "a guard of another store: {refused}");
         let reader = Brainy::builder("memory://locks-names").mode(brainy::Mode::ReadOnly).open().await.unwrap();
         assert_eq!(reader.lock("job", LockOptions::default()).unwrap_err().kind(), ErrorKind::Invalid);
+    });
+}
+
+#[test]
+fn whoever_stops_waiting_for_a_lock_takes_it_from_nobody() {
+    block_on(async {
+        let (a, b) = two("impatient").await;
+        let options = LockOptions::default().with_poll(Duration::from_millis(5));
+        let (lock_a, lock_b) = (a.lock("job", options.clone()).unwrap(), b.lock("job", options).unwrap());
+        let guard = lock_a.try_acquire().await.unwrap();
+        for _ in 0..3 {
+            let waits = std::pin::pin!(lock_b.acquire(Duration::from_secs(600)));
+            let enough = std::pin::pin!(SystemClock.sleep(Duration::from_millis(40)));
+            assert!(matches!(select(waits, enough).await, Either::Right(_)), "it is held");
+        }
+        guard.release().await.unwrap();
+        // Time enough for whoever waited still.
+        SystemClock.sleep(Duration::from_millis(200)).await;
+        assert_eq!(lock_a.try_acquire().await.unwrap().token(), 2, "nobody took it meanwhile");
     });
 }

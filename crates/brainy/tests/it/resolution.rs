@@ -7,7 +7,7 @@ use futures_executor::block_on;
 use futures_util::FutureExt;
 
 use crate::support::{Act, NEVER, PATIENCE, Rig, elapse, memory, quiet, thing};
-use brainy_core::SystemClock;
+use brainy_core::{SeededEntropy, SystemClock, WriterId};
 
 #[test]
 fn a_deadline_that_passes_on_the_way_says_unknown_and_another_handle_says_what_became_of_it() {
@@ -142,7 +142,10 @@ fn who_only_reads_cannot_give_up_what_is_open_and_says_so() {
     let (_, stranger) = memory();
     block_on(async {
         let foreign = stranger.put(thing("a")).await.unwrap().op;
-        let never = OpId { base: 0, ..foreign };
+        let elsewhere = db.resolve(foreign).await.unwrap_err();
+        assert_eq!(elsewhere.kind(), ErrorKind::Invalid, "{elsewhere}");
+        let writer = WriterId::of(db.store_id(), &SeededEntropy::new(1));
+        let never = OpId { base: 0, writer, ..foreign };
         let reader = quiet(&store).mode(brainy::Mode::ReadOnly).open().await.unwrap();
         assert!(matches!(reader.resolve(never).await.unwrap(), Resolution::Undecided));
         // Who may write gives it up, for good.
