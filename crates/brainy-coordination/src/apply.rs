@@ -14,7 +14,7 @@ use crate::batch::{Batch, Fence, Transaction};
 use crate::helping::stands_next;
 use crate::machine::{Context, Rejection, StateMachine, Summary, Verdict};
 use crate::mutants::broken;
-use crate::protocol::{MAX_LEASE_NAMES, ProtocolOperation};
+use crate::protocol::ProtocolOperation;
 use crate::slot::pack_bits;
 use crate::state::{Decision, LogDelta, LogState, Publication, WriterRecord};
 
@@ -237,8 +237,8 @@ impl Overlay {
                     return Err(Rejection::CLAIM_STALE);
                 }
                 // INV-33: every slot's header states all claims.
-                let fresh = self.delta.claims.keys().filter(|name| !state.claims().contains_key(*name)).count();
-                if self.claim(state, name) == 0 && state.claims().len() + fresh >= MAX_LEASE_NAMES && name != COMPACTOR {
+                let fresh = self.delta.claims.keys().filter(|name| **name != COMPACTOR && !state.claims().contains_key(*name)).count();
+                if self.claim(state, name) == 0 && !state.has_room_for(name, fresh) {
                     return Err(Rejection::TOO_MANY_LEASES);
                 }
                 self.delta.claims.insert(name.clone(), *token);

@@ -170,7 +170,8 @@ impl<M: StateMachine> Collector<M> {
     /// Removes what can be removed now. [`CollectReport::next`] says when a further round could do more.
     ///
     /// # Errors
-    /// [`Error`]: what was removed until then was garbage; another round goes on.
+    /// [`Error::RolledBack`]: the bucket is not the one that this collector knows; nothing was removed, and it goes on only in a new handle. [`Error::Diverged`]: this replica may
+    /// be wrong; nothing was removed. Any other: what was removed until then was garbage; another round goes on.
     pub async fn round(&mut self, deadline: Moment) -> Result<CollectReport, Error> {
         // INV-10: whoever removes looks first whether this is still the log that it knows, however lately anything was confirmed: in a bucket that was restored
         // what it remembers would be the end of what was restored.
@@ -211,14 +212,7 @@ impl<M: StateMachine> Collector<M> {
             let wanted = Bounds { boundary, manifest: published };
             if garbage::next_bounds(present, wanted) != present {
                 if let Some(manifest) = published.filter(|_| named.manifest != present.manifest) {
-                    report.requests.get += 1;
-                    let key = keys::manifest(&manifest);
-                    if !matches!(environment.read(&key, GetOptions::whole(), deadline).await?.value, Get::Found(_)) {
-                        return Err(Error::Missing {
-                            key: key.to_string(),
-                            reason: "the log says that it was published, and nobody but the boundary takes it away",
-                        });
-                    }
+                    self.check_published(report, &manifest, deadline).await?;
                 }
                 let (raised, written) = head::raise(&environment, store, wanted, self.log.position().seq, deadline).await?;
                 (report.requests.put, report.requests.get) = (report.requests.put + written, report.requests.get + written + 1);
@@ -227,6 +221,20 @@ impl<M: StateMachine> Collector<M> {
             }
         }
         Ok((seen.head.bounds(), seen.at))
+    }
+
+    /// Makes sure that the manifest that the head is to name is there, unless others have gone on to a later one meanwhile and removed it.
+    async fn check_published(&self, report: &mut CollectReport, manifest: &ManifestName, deadline: Moment) -> Result<(), Error> {
+        let (environment, store) = (self.log.environment(), self.log.descriptor().store);
+        let key = keys::manifest(manifest);
+        report.requests.get += 1;
+        if matches!(environment.read(&key, GetOptions::whole(), deadline).await?.value, Get::Found(_)) {
+            return Ok(());
+        }
+        report.requests.get += 1;
+        let later = head::read_head(environment, store, deadline).await?.head.manifest >= Some(*manifest);
+        let reason = "the log says that it was published, and nothing later is";
+        if later { Ok(()) } else { Err(Error::Missing { key: key.to_string(), reason }) }
     }
 
     fn sight(&mut self, seen: &SeenHead) -> Result<(), Error> {

@@ -5,6 +5,7 @@ use brainy_core::{ContentHash, MAX_DIMENSION, Metric, StoreId};
 use serde::{Deserialize, Serialize};
 
 use crate::error::Error;
+use crate::protocol::{MAX_LEASE_NAMES, MAX_NAME_BYTES};
 
 /// The apply rules this build knows, and those of a new store.
 pub const RULES: u32 = 1;
@@ -187,6 +188,16 @@ impl Constants {
             return wrong("slot_bytes", "it must be at most 16 MiB");
         }
         Ok(())
+    }
+}
+
+/// Bytes that one name of a lease takes in a slot's header, at most.
+const LEASE_BYTES: u64 = MAX_NAME_BYTES as u64 + 12;
+
+impl Constants {
+    /// Most names of leases (INV-33): an eighth of a slot has room for them.
+    pub(crate) fn most_leases(&self) -> usize {
+        usize::try_from(self.slot_bytes / 8 / LEASE_BYTES).map_or(MAX_LEASE_NAMES, |room| room.clamp(1, MAX_LEASE_NAMES))
     }
 }
 

@@ -22,7 +22,7 @@ use crate::lease::{LONGEST_TTL, Lease, SHORTEST_TTL, Term};
 use crate::log::ChangeLog;
 use crate::machine::{Rejection, StateMachine};
 use crate::mutants::broken;
-use crate::protocol::{MAX_LEASE_NAMES, MAX_NAME_BYTES, MAX_REASON_BYTES, ProtocolOperation, is_name};
+use crate::protocol::{MAX_NAME_BYTES, MAX_REASON_BYTES, ProtocolOperation, is_name};
 use crate::queue::{Outcome, Withdrawal};
 use crate::spawn::Spawn;
 
@@ -135,15 +135,18 @@ struct Inner<M: StateMachine> {
     name: String,
     key: Key,
     options: LockOptions,
-    holder: HolderId,
     watch: Mutex<Watch>,
     /// One attempt of this handle at a time.
     attempts: futures_util::lock::Mutex<()>,
 }
 
 /// What this handle has seen of the lease.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Watch {
+    /// Who this handle is to others.
+    holder: HolderId,
+    /// The highest token that it ever asked for under that name.
+    asked: u64,
     seen: Option<(Sight, Lease)>,
     /// It was there once.
     known: bool,
@@ -196,13 +199,12 @@ impl<M: StateMachine> Lock<M> {
         }
         let inner = Inner {
             log: log.clone(),
-            holder: HolderId::random(&*environment.entropy),
+            watch: Mutex::new(Watch { holder: HolderId::random(&*environment.entropy), asked: 0, seen: None, known: false, current: None }),
             environment,
             spawn,
             name: name.to_owned(),
             key: keys::lease(name),
             options,
-            watch: Mutex::default(),
             attempts: futures_util::lock::Mutex::new(()),
         };
         Ok(Self { inner: Arc::new(inner) })
@@ -213,16 +215,16 @@ impl<M: StateMachine> Lock<M> {
         &self.inner.name
     }
 
-    /// This handle's identity, as others see it in [`holder`](Self::holder).
+    /// This handle's identity, as others see it in [`holder`](Self::holder). It changes where another process turns out to have it too: a copy of this machine.
     pub fn id(&self) -> HolderId {
-        self.inner.holder
+        self.watch().holder
     }
 
     /// Takes the lock if it is free, or if this handle has seen its holder silent for the holder's whole life (call it again and again, or use
     /// [`acquire`](Self::acquire)).
     ///
     /// # Errors
-    /// [`Error::LeaseTaken`]: somebody has it; [`Error::LeaseVanished`]: a human must look; [`Error::LeaseUnknown`]: whether we took it is not known (we do not
+    /// [`Error::Invalid`]: the store has no room for another lock's name, or the lock's tokens are used up; [`Error::LeaseTaken`]: somebody has it; [`Error::LeaseVanished`]: a human must look; [`Error::LeaseUnknown`]: whether we took it is not known (we do not
     /// hold it, and others get it when its life ends at the latest). No guard, nothing held.
     pub async fn try_acquire(&self, deadline: Moment) -> Result<Guard, Error> {
         let mut rounds = 1;
@@ -342,12 +344,8 @@ impl<M: StateMachine> Lock<M> {
     }
 
     fn too_many(&self) -> Error {
-        let reason = format!(
-            "lock {} would be the {}th name that a lock of this store has, which is one too many",
-            self.name(),
-            MAX_LEASE_NAMES + 1
-        );
-        Error::Invalid { reason }
+        let most = self.inner.log.descriptor().constants.most_leases();
+        Error::Invalid { reason: format!("lock {} would be one name of a lock too many for this store, which has {most}", self.name()) }
     }
 
     fn taken(&self, holder: &Lease) -> Error {
@@ -359,10 +357,10 @@ impl<M: StateMachine> Lock<M> {
     }
 
     fn term(&self, token: u64) -> Term {
-        let Inner { log, environment, options, holder, .. } = &*self.inner;
+        let Inner { log, environment, options, .. } = &*self.inner;
         Term {
             store: log.descriptor().store,
-            holder: *holder,
+            holder: self.id(),
             token,
             ttl: options.ttl,
             note: options.note.clone(),
@@ -398,10 +396,16 @@ impl<M: StateMachine> Lock<M> {
     }
 
     fn turn_of(&self, seen: Option<&(Sight, Lease)>, claimed: u64) -> Turn {
-        let Inner { environment, holder, .. } = &*self.inner;
-        let (known, current) = {
-            let watch = self.watch();
-            (watch.known, watch.current.clone())
+        let Inner { environment, .. } = &*self.inner;
+        let (known, current, holder) = {
+            let mut watch = self.watch();
+            let current = watch.current.clone();
+            let taken = |token| current.as_ref().is_some_and(|current| current.token == token && current.loss() == Some(Loss::Taken));
+            // A turn under our name that is not ours: a copy of this machine has it, and believes in it.
+            if seen.is_some_and(|(_, lease)| lease.holder == watch.holder && (lease.token > watch.asked || taken(lease.token))) {
+                watch.holder = HolderId::random(&*environment.entropy);
+            }
+            (watch.known, current, watch.holder)
         };
         let seen = seen.map(|(sight, lease)| {
             // A turn of our own that we do not believe in: an attempt whose outcome we never learned, or one that ended here.
@@ -413,7 +417,7 @@ impl<M: StateMachine> Lock<M> {
                 held: lease.held,
                 ttl: lease.ttl,
                 since: sight.since,
-                forsaken: (lease.holder == *holder && !believed) || expired,
+                forsaken: (lease.holder == holder && !believed) || expired,
             }
         });
         turn(seen, claimed, known, environment.clock.now())
@@ -430,7 +434,7 @@ impl<M: StateMachine> Lock<M> {
         }
         log.refresh(deadline).await?;
         let claimed = log.highest_claim(name, deadline).await?;
-        if claimed == 0 && log.at_confirmed(|state| state.claims().len()).await? >= MAX_LEASE_NAMES {
+        if !log.at_confirmed(|state| state.has_room_for(name, 0)).await? {
             return Err(self.too_many());
         }
         if seen.is_none() && claimed > 0 {
@@ -448,6 +452,10 @@ impl<M: StateMachine> Lock<M> {
     /// Writes the lease under `token` in place of what was seen, and claims it in the log.
     async fn take(&self, token: u64, seen: Option<(Sight, Lease)>, deadline: Moment) -> Result<Attempt, Error> {
         let Inner { environment, key, options, .. } = &*self.inner;
+        {
+            let mut watch = self.watch();
+            watch.asked = watch.asked.max(token);
+        }
         let sent = environment.clock.now();
         let patience = deadline.min(sent.after(believed_for(options.ttl)));
         let (body, written) = match seen {

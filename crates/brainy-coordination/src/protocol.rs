@@ -7,8 +7,8 @@ use crate::token::OpId;
 
 /// Longest name of a lease, pin or tag.
 pub const MAX_NAME_BYTES: usize = 64;
-/// Most names that the locks of a store can ever have: each stands in every slot's header, with the highest token that was claimed under it, for as long as the store
-/// lives. Where there are more things to lock than that, several of them share a lock: their names' hashes, say, are reduced to so many.
+/// Most names that the locks of a store can ever have, fewer where its slots are small: each stands in every slot's header, with the highest token that was claimed under it, for as long
+/// as the store lives. Where there are more things to lock than that, several of them share a lock: their names' hashes, say, are reduced to so many.
 pub const MAX_LEASE_NAMES: usize = 1_024;
 /// Longest note or reason in a protocol operation, in bytes.
 pub const MAX_REASON_BYTES: usize = 1_024;

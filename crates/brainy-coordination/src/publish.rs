@@ -58,7 +58,7 @@ impl<M: StateMachine> ChangeLog<M> {
                 Outcome::Unknown(op) => return Err(Error::Undecided { op }),
             }
         }
-        Err(Error::Deadline { doing: "claiming the token of the compactor, which others claim at the same time" })
+        Err(Error::Contended { doing: "claiming the token of the compactor, which others claim at the same time" })
     }
 
     async fn publish_under(&self, token: u64, deadline: Moment) -> Result<Published, Error> {
@@ -132,12 +132,15 @@ impl<M: StateMachine> ChangeLog<M> {
         let mut tip = shared.lock_tip(deadline).await?;
         let looked = shared.reader.look_whole(&mut tip, deadline).await;
         shared.publish(&tip);
-        looked
+        looked?;
+        // What a replica that may be wrong remembers is worth nothing.
+        tip.check()
     }
 
     /// Lets `ctl/head` name the newest manifest that the log has published, where its publisher died before it did; returns the head.
     pub(crate) async fn name_published(&self, deadline: Moment) -> Result<Option<ManifestName>, Error> {
         let tip = self.shared().lock_tip(deadline).await?;
+        tip.check()?;
         Ok(tip.state.published().and_then(|publication| {
             let name = keys::manifest_name(&publication.manifest)?;
             // What a stranger's record calls a manifest may be none.

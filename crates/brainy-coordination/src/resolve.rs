@@ -29,8 +29,7 @@ impl<M: StateMachine> ChangeLog<M> {
     ///
     /// # Errors
     /// [`Error::OutsideWindow`]: nobody can tell any more; [`Error::ForeignOperation`]: it is of another store; [`Error::RolledBack`]: the log does not reach to where it was formed. Else the
-    /// log cannot be read, or the cancellation could not be handed in or sent ([`Error::Overloaded`], [`Error::Closed`], a store that refuses): then nothing was given up, and asking again
-    /// is safe.
+    /// log cannot be read, or the cancellation could not be handed in ([`Error::Overloaded`], [`Error::Closed`]): asking again is safe, and tells whether it was given up.
     pub async fn resolve(&self, op: OpId, deadline: Moment) -> Result<Outcome, Error> {
         let shared = self.shared();
         if !op.writer.is_of(shared.descriptor.store) {
@@ -83,7 +82,10 @@ impl<M: StateMachine> ChangeLog<M> {
         caught_up?;
         tip.check()?;
         if op.base > tip.state.position {
-            let reason = format!("operation {op} was formed at slot {}, the log ends at {}", op.base, tip.state.position);
+            let reason = format!(
+                "the log ends at slot {}, and operation {op}, if it is one of this store, was formed at {}",
+                tip.state.position, op.base
+            );
             return Err(Error::RolledBack { reason });
         }
         Ok(match tell(&tip.state, op) {

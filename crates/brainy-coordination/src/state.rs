@@ -8,6 +8,7 @@ use brainy_core::codec;
 use brainy_core::{ContentHash, Epoch, SetHash, StoreId, WriterId};
 use serde::{Deserialize, Serialize};
 
+use crate::apply::COMPACTOR;
 use crate::descriptor::Constants;
 use crate::machine::Verdict;
 use crate::mutants::broken;
@@ -70,6 +71,8 @@ pub struct LogState {
     /// Verdict bits of the slots after it: of so many at most as a header's figures may lag, later ones nobody can state any more.
     unstated: VecDeque<Vec<u8>>,
     lag: u64,
+    /// Most names of leases.
+    leases: usize,
 }
 
 /// What one slot changes in a [`LogState`].
@@ -105,6 +108,7 @@ impl LogState {
             stated: before_first,
             unstated: VecDeque::new(),
             lag: constants.summary_lag_slots.max(1),
+            leases: constants.most_leases(),
         }
     }
 
@@ -135,6 +139,12 @@ impl LogState {
 
     pub fn claim(&self, name: &str) -> u64 {
         self.claims.get(name).copied().unwrap_or(0)
+    }
+
+    /// Whether a claim under `name` has room after `more` others under fresh names (INV-33). The store's own always has.
+    pub fn has_room_for(&self, name: &str, more: usize) -> bool {
+        let others = self.claims.len() - usize::from(self.claims.contains_key(COMPACTOR));
+        name == COMPACTOR || self.claims.contains_key(name) || others + more < self.leases
     }
 
     pub fn claims(&self) -> &BTreeMap<String, u64> {

@@ -1,6 +1,6 @@
 //! Validated text: ids, type names, service tags.
 
-use std::sync::Arc;
+use smol_str::SmolStr;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
@@ -71,7 +71,7 @@ macro_rules! bounded_text {
     ($(#[$doc:meta])* $name:ident, $what:literal, $limit:ident) => {
         $(#[$doc])*
         #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-        pub struct $name(Arc<str>);
+        pub struct $name(SmolStr);
 
         impl $name {
             #[doc = concat!("`text` as a ", $what, ": any UTF-8 without NUL, not empty, within [`", stringify!($limit), "`]; bytes are kept as they are.")]
@@ -80,7 +80,7 @@ macro_rules! bounded_text {
             /// [`TextError`], naming the reason.
             pub fn new(text: impl AsRef<str>) -> Result<Self, TextError> {
                 check($what, $limit, text.as_ref())?;
-                Ok(Self(Arc::from(text.as_ref())))
+                Ok(Self(SmolStr::new(text.as_ref())))
             }
 
             /// The text.
@@ -177,7 +177,7 @@ impl VerbId {
             hasher.update(&length.to_le_bytes());
             hasher.update(text.as_bytes());
         }
-        Self(Arc::from(format!("~{}", hasher.finalize().to_hex())))
+        Self(SmolStr::from(format!("~{}", hasher.finalize().to_hex())))
     }
 }
 

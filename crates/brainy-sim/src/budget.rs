@@ -14,6 +14,9 @@ const BEGINNING: u64 = 30;
 const PER_FAULT: u64 = 4;
 /// Reads of one slot: to apply it, for its next slot's sake, to confirm it, and again by the next life of a process.
 const READS_PER_SLOT: u64 = 6;
+/// Requests of any kind: those for a slot, and those of collectors, readers and lock holders, who work by the clock.
+const PER_SLOT: u64 = 10;
+const PER_SECOND: u64 = 60;
 /// Pages listed before one slot, where K is 1 and the inbox is crowded.
 const LISTINGS_PER_SLOT: u64 = 2;
 
@@ -53,6 +56,7 @@ impl Asked {
             ("reads of slots", self.reads, READS_PER_SLOT * slots + 2 * lived.as_secs()),
             ("intents", self.intents, calls),
             ("listings of the inbox", self.listings, LISTINGS_PER_SLOT * slots),
+            ("requests of any kind", self.requests, PER_SLOT * slots + PER_SECOND * lived.as_secs() + 4 * calls),
         ];
         let over: Vec<_> = lines
             .into_iter()
@@ -69,12 +73,16 @@ mod tests {
 
     #[test]
     fn each_line_of_the_budget_is_one() {
-        let fits = Asked { requests: 0, slots: 130, reads: 650, intents: 50, listings: 230, faults: 0 };
+        let fits = Asked { requests: 1_710, slots: 130, reads: 650, intents: 50, listings: 230, faults: 0 };
         let lived = Duration::from_secs(10);
         assert_eq!(fits.beyond(100, 20, lived), None);
-        for over in
-            [Asked { slots: 131, ..fits }, Asked { reads: 651, ..fits }, Asked { intents: 51, ..fits }, Asked { listings: 231, ..fits }]
-        {
+        for over in [
+            Asked { slots: 131, ..fits },
+            Asked { reads: 651, ..fits },
+            Asked { intents: 51, ..fits },
+            Asked { listings: 231, ..fits },
+            Asked { requests: 1_711, ..fits },
+        ] {
             assert!(over.beyond(100, 20, lived).is_some(), "{over:?}");
             assert_eq!(Asked { faults: 1, ..over }.beyond(100, 20, lived), None, "a fault excuses {over:?}");
         }

@@ -235,7 +235,8 @@ impl Shape {
                 .on(&rare, 500)
                 .on(&[KeyKind::Blob], 1_000)
                 .of(&[KeyKind::Blob], &[Fault::ShortPage], 200_000)
-                .on(&[KeyKind::Pin], 700)
+                .on(&[KeyKind::Pin], 1_000)
+                .of(&[KeyKind::Pin], &[Fault::ShortPage], 10_000)
                 .of(&[KeyKind::Pin], &[Fault::Late, Fault::ConflictAlone], 10_000)
                 .of(&[KeyKind::Head], &[Fault::ConflictRival, Fault::RefusedRival], 250_000)
                 .of(&[KeyKind::Pin], &[Fault::ConflictRival, Fault::RefusedRival], 450_000);
@@ -250,7 +251,7 @@ impl Shape {
             churn: *random.choose(&[0, 1, 3]),
             padded: Some((3, 1_500)),
             faults,
-            collecting: Some((2, if pins { 6 } else { 2 })),
+            collecting: Some((2, if pins { 8 } else { 2 })),
             ..Self::plain(random)
         };
         shape.constants.grace_ms = 20_000;

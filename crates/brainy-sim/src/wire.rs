@@ -513,7 +513,11 @@ impl Inner {
             let Some(flight) = state.flights.get_mut(&number) else { continue };
             let met = flight.process != rival && flight.request.as_ref().is_some_and(|ours| ours.subject() == done.subject());
             let Some(fault) = flight.awaited.take_if(|_| met) else { continue };
-            state.matrix.count(fault, key);
+            // Whom nobody waits for hears of no rival.
+            if !flight.abandoned {
+                state.matrix.count(fault, key);
+                state.asked.entry(flight.process).or_default().faults += 1;
+            }
             if fault == Fault::ConflictRival {
                 self.scheduler.note(|| format!("#{number} meets a rival"));
                 (flight.told, flight.effects, flight.request) = (Told::Conflict, 0, None);

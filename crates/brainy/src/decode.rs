@@ -8,7 +8,8 @@ pub(crate) struct DecodeThreads;
 
 impl Spawn for DecodeThreads {
     fn spawn(&self, task: Task) {
-        let Ok(runtime) = tokio::runtime::Builder::new_current_thread().build() else { return };
-        std::thread::Builder::new().name("brainy-decode".into()).spawn(move || runtime.block_on(task)).ok();
+        // A runtime may be dropped on no thread of another one, so it is made where it is used: where there is no thread, only the task is dropped here.
+        let decode = move || tokio::runtime::Builder::new_current_thread().build().map(|runtime| runtime.block_on(task));
+        std::thread::Builder::new().name("brainy-decode".into()).spawn(decode).ok();
     }
 }

@@ -103,7 +103,7 @@ impl Lock {
     /// Takes it if it is free, or if this `Lock` has seen its holder silent for the holder's whole life.
     ///
     /// # Errors
-    /// Kind `Conflict`: somebody has it ([`holder`](Self::holder) says who); `OutcomeUnknown`: the store did not tell in time, it is not held here, and free for others when its life ends at the
+    /// Kind `Invalid`: the store has no room for another lock's name; `Conflict`: somebody has it ([`holder`](Self::holder) says who); `OutcomeUnknown`: the store did not tell in time, it is not held here, and free for others when its life ends at the
     /// latest; `Corrupt`: the lease was deleted from the bucket ([`remake`](Self::remake)).
     pub async fn try_acquire(&self) -> Result<Guard, Error> {
         let (lock, deadline) = (self.lock.clone(), self.handle.deadline());
@@ -111,7 +111,8 @@ impl Lock {
         Ok(Guard { handle: self.handle.clone(), guard })
     }
 
-    /// Waits for it, `patience` at most: for a release, or until its holder has been silent for its whole life. Whoever stops waiting, by dropping the future too, holds nothing.
+    /// Waits for it, `patience` at most: for a release, or until its holder has been silent for its whole life. Whoever stops waiting, by dropping the future too, holds nothing; a request that was on its way may keep
+    /// others waiting for one life of the lease.
     ///
     /// # Errors
     /// As [`try_acquire`](Self::try_acquire); kind `Conflict` when the time is up.

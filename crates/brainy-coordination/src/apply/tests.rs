@@ -11,6 +11,7 @@ use crate::batch::{Contents, Fence};
 use crate::decoding;
 use crate::descriptor::{Constants, RULES, Truncation};
 use crate::machine::{MachineError, Retired};
+use crate::protocol::MAX_LEASE_NAMES;
 use crate::token::OpId;
 
 /// Accepts `+`, rejects anything else; keeps nothing.
