@@ -33,7 +33,7 @@ use crate::tip::{Anchor, LoadedSlot, Tip};
 /// is listed, and as many are read at once.
 const PARALLEL_READS: usize = 16;
 /// So many slots at once are worth a task that decodes them beside.
-const MANY: usize = 4;
+const MANY: usize = 2;
 /// Blobs of a slot that are read ahead, in bytes: at most sixteen slots at once.
 const MOST_AHEAD_BYTES: u64 = 8 << 20;
 /// Slots taken from one listing.
