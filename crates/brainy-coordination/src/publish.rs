@@ -37,7 +37,8 @@ impl<M: StateMachine> ChangeLog<M> {
     ///
     /// # Errors
     /// [`Error::Superseded`]: somebody else began to publish or to collect meanwhile, nothing took effect; [`Error::Undecided`]: it may be published, or may still be;
-    /// else what was written is garbage that a collector finds. Publishing again is safe in every case.
+    /// else what was written is garbage that a collector finds, or, where only `ctl/head` could not be raised any more, a state that is published and that the next collector names there.
+    /// Publishing again is safe in every case.
     pub async fn publish_snapshot(&self, deadline: Moment) -> Result<Published, Error> {
         let token = self.claim_compactor(deadline).await?;
         self.publish_under(token, deadline).await

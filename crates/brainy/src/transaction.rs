@@ -253,8 +253,8 @@ impl Brainy {
     /// the answer is final.
     ///
     /// # Errors
-    /// Kind `NotFound`: it lies so far back that nobody can tell; `Invalid`: a frozen handle does not see what became of anything; else the log cannot be
-    /// read. Asking again is safe.
+    /// Kind `NotFound`: it lies so far back that nobody can tell; `Invalid`: it is another store's, or a frozen handle does not see what became of anything;
+    /// `RolledBack`: the log does not reach to where it was formed; else the log cannot be read. Asking again is safe.
     pub async fn resolve(&self, op: OpId) -> Result<Resolution, Error> {
         self.check()?;
         if self.mode() == Mode::Frozen {

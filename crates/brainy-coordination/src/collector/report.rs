@@ -21,7 +21,7 @@ impl Removed {
     }
 }
 
-/// Requests of a round, repetitions and the batches of its commits not counted.
+/// Requests of a round; its look at the log, repetitions and the batches of its commits are not counted.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct CollectRequests {
