@@ -3,8 +3,8 @@
 //!
 //! `cargo run --release -p brainy-benches --bin throughput -- [--puts 100000] [--nouns 20000] [--transaction 1] [--rounds 5] [--check]`
 //!
-//! A put has 384 components and 200 bytes of metadata; there is no vector index. One thread encodes and submits, one drives the committer; a fresh handle reads
-//! on one thread. Rounds of both alternate, each write round on a new store. Every replica must end with equal digests and the nouns that were put.
+//! A put has 384 components and 200 bytes of metadata; there is no vector index. One thread encodes and submits, one drives the committer; a fresh handle applies
+//! on one thread and decodes on another. Rounds of both alternate, each write round on a new store. Every replica must end with equal digests and the nouns that were put.
 //! `--check`: fails where the median misses a goal.
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a bench talks to people")]
 

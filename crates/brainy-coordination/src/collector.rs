@@ -170,8 +170,8 @@ impl<M: StateMachine> Collector<M> {
     /// Removes what can be removed now. [`CollectReport::next`] says when a further round could do more.
     ///
     /// # Errors
-    /// [`Error::RolledBack`]: the bucket is not the one that this collector knows; nothing was removed, and it goes on only in a new handle. [`Error::Diverged`]: this replica may
-    /// be wrong; nothing was removed. Any other: what was removed until then was garbage; another round goes on.
+    /// [`Error::RolledBack`]: the bucket is not the one that this collector knows; it goes on only in a new handle. [`Error::Diverged`]: this replica may be wrong. Either is looked for
+    /// before anything is removed. Any other: another round goes on. What was removed until the error was garbage, unless the bucket went back in the midst of the round.
     pub async fn round(&mut self, deadline: Moment) -> Result<CollectReport, Error> {
         // INV-10: whoever removes looks first whether this is still the log that it knows, however lately anything was confirmed: in a bucket that was restored
         // what it remembers would be the end of what was restored.

@@ -433,8 +433,9 @@ impl<M: StateMachine> Lock<M> {
             return Ok(Attempt::Taken { until, holder: lease.clone() });
         }
         log.refresh(deadline).await?;
-        let claimed = log.highest_claim(name, deadline).await?;
-        if !log.at_confirmed(|state| state.has_room_for(name, 0)).await? {
+        let known = before(&*environment.clock, deadline, log.at_confirmed(|state| (state.claim(name), state.has_room_for(name, 0)))).await;
+        let (claimed, has_room) = known.unwrap_or(Err(Error::Deadline { doing: "waiting for the tail of the log" }))?;
+        if !has_room {
             return Err(self.too_many());
         }
         if seen.is_none() && claimed > 0 {

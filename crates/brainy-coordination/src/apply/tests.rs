@@ -333,6 +333,12 @@ fn inv_33_a_store_has_room_for_so_many_names_of_leases_and_never_for_more() {
     assert_eq!((state.claims().len(), state.claim("one-too-many")), (MAX_LEASE_NAMES + 1, 0));
     let Decision::Applied(verdicts) = &state.writer(writer(1)).unwrap().decision else { panic!() };
     assert!(matches!(verdicts[1], Verdict::Rejected(rejection) if rejection.code == Rejection::TOO_MANY_LEASES));
+    // Where slots are small, the names of locks do not fill them.
+    let mut constants = Constants::new(Truncation::Tombstone);
+    (constants.slot_bytes, constants.inline_bytes) = (4_096, 1_024);
+    let mut state = LogState::new(STORE, Epoch::FIRST, 0, ContentHash::of(b"brainy.json"), RULES, &constants);
+    let effective = slot(&mut state, &[batch(1, 1, 0, &claims(&names[..9], 1))]);
+    assert_eq!(effective.iter().filter(|effective| **effective).count(), 6, "INV-33: 512 bytes of a header");
 }
 
 #[test]

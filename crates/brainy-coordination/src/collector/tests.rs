@@ -55,6 +55,8 @@ fn nothing_in_the_state_grows_over_a_hundred_thousand_identities() {
     assert!(most.1 < 300 * (2 * HORIZON as usize + 1), "{most:?}");
     let (fields, writers) = (state.fields(), state.writers_bytes());
     assert_eq!(LogState::read(store, &constants, &fields, &writers).unwrap(), state, "and all of it survives a snapshot");
+    let endless = LogState::new(store, Epoch::FIRST, u64::MAX, ContentHash::of(b"none"), 1, &constants);
+    assert!(LogState::read(store, &constants, &endless.fields(), &[]).is_err(), "there is no slot after it");
     for cut in [1, 3, writers.len() / 2, writers.len() - 1] {
         assert!(LogState::read(store, &constants, &fields, &writers[..cut]).is_err(), "{cut} bytes of the writers");
     }
